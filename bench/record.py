@@ -1,0 +1,246 @@
+"""The record of a run: the only source of the leaderboard. Versioned JSON, validated on the way in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.contracts import Estimate
+from bench.errors import DataError
+
+SCHEMA_VERSION = 1
+
+
+class Row(BaseModel):
+    """Base of all record parts: unknown fields are refused, so a typo cannot hide a number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EstimateRecord(Row):
+    """A number with its interval; ``value`` None needs a ``reason``."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    n: int = 0
+    unit: str = ""
+    direction: Literal["higher", "lower", "none"] = "none"
+    method: str = ""
+    reason: str | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> EstimateRecord:
+        """From the in-memory form."""
+        return cls(**vars(estimate))
+
+
+class PluginRecord(Row):
+    """Which code with which settings; ``config`` is the effective one."""
+
+    name: str
+    cls: str  # "module:Class"
+    version: str
+    config: dict[str, Any]
+    control: bool = False
+
+
+class DataRecord(Row):
+    """Which images, how they were made ready, and what was noticed on the way."""
+
+    name: str
+    spec: str
+    fingerprint: str
+    n: int
+    resolution: int
+    preprocessing: str
+    task: str
+    class_names: list[str]
+    positive: int
+    notes: list[str] = Field(default_factory=list)
+    licence: str = ""
+    citation: str = ""
+    bayes_auc: float | None = None
+
+
+class SplitRecord(Row):
+    """``counts``: split -> class name -> images."""
+
+    checksum: str
+    seed: int
+    counts: dict[str, dict[str, int]]
+    groups: dict[str, int]
+
+
+class FileRecord(Row):
+    """A file beside the record, relative to it."""
+
+    path: str
+    sha256: str
+    n: int = 0
+
+
+class ThresholdRecord(Row):
+    rule: str
+    value: float
+    split: str
+    split_checksum: str
+
+
+class ArmRecord(Row):
+    """One arm with one seed: what it was trained on, where its predictions lie, how it did on test.
+
+    ``predictions``: npz with ids, groups (str), y (int64), scores (float32 [N, K]) for test;
+    ``threshold_predictions``: the same for val_thresh, from which ``thresholds`` follow.
+    ``metrics``: name -> estimate; a metric at a threshold is called e.g. ``sensitivity@youden``.
+    """
+
+    name: str
+    seed: int
+    description: str = ""
+    n_real: int = 0
+    n_synthetic: int = 0
+    steps: int | None = None
+    thresholds: list[ThresholdRecord] = Field(default_factory=list)
+    metrics: dict[str, EstimateRecord] = Field(default_factory=dict)
+    predictions: FileRecord | None = None
+    threshold_predictions: FileRecord | None = None
+    key: str = ""
+    error: str | None = None
+
+
+class ComparisonRecord(Row):
+    """``estimate`` is arm minus versus on ``endpoint``, over all seeds (two-level bootstrap)."""
+
+    endpoint: str
+    arm: str
+    versus: str
+    estimate: EstimateRecord
+    p: float | None = None
+    p_adjusted: float | None = None
+    correction: str = ""
+    n_seeds: int = 1
+    minimum_detectable_difference: float | None = None
+    primary: bool = False
+
+
+class FidelityRecord(Row):
+    """Distances of one synthetic set to held-out reals under one extractor; ``floor``: real against real at equal n."""
+
+    name: str
+    seed: int
+    extractor: str
+    weights_sha256: str
+    resize: str
+    n_reference: int
+    n_synthetic: int
+    metrics: dict[str, EstimateRecord]
+    floor: dict[str, EstimateRecord] = Field(default_factory=dict)
+
+
+class ThroughputRecord(Row):
+    """Speed of one phase, warm-up excluded, device synchronised."""
+
+    phase: Literal["fit", "sample", "predict"]
+    plugin: str
+    images_per_second: float
+    batch: int
+    device: str
+    precision: str
+    images: int
+    seconds: float
+    threads: int = 0
+
+
+class StageRecord(Row):
+    """One stage of the run. ``seconds``, ``peak_memory_mb`` are those of its execution, also when it was cached."""
+
+    stage: str
+    name: str
+    key: str
+    status: Literal["executed", "resumed", "cached", "failed"]
+    seed: int | None = None
+    seconds: float = 0.0
+    peak_memory_mb: float | None = None
+    error: str | None = None
+
+
+class FailureRecord(Row):
+    """What went wrong where; a sweep goes on and the row stays visible."""
+
+    seed: int | None
+    phase: str
+    error: str
+    message: str
+    elapsed_seconds: float
+
+
+class EnvironmentRecord(Row):
+    """Where the numbers were made."""
+
+    commit: str | None
+    dirty: bool | None
+    python: str
+    packages: dict[str, str]
+    platform: str
+    cpu: str
+    cores: int
+    threads: int
+    device: str
+    device_name: str
+    precision: str
+
+
+class Record(Row):
+    """A run: dataset x protocol x generator x classifier x seeds."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    created: str
+    status: Literal["complete", "partial", "failed"]
+    preset: str
+    ranked: bool
+    command: str
+    data: DataRecord
+    split: SplitRecord | None
+    protocol: PluginRecord
+    generator: PluginRecord | None
+    classifier: PluginRecord
+    seeds: list[int]
+    arms: list[ArmRecord] = Field(default_factory=list)
+    comparisons: list[ComparisonRecord] = Field(default_factory=list)
+    floors: dict[str, EstimateRecord] = Field(default_factory=dict)
+    fidelity: list[FidelityRecord] = Field(default_factory=list)
+    throughput: list[ThroughputRecord] = Field(default_factory=list)
+    ledger: list[dict[str, Any]] = Field(default_factory=list)
+    stages: list[StageRecord] = Field(default_factory=list)
+    failures: list[FailureRecord] = Field(default_factory=list)
+    environment: EnvironmentRecord
+    files: dict[str, str] = Field(default_factory=dict)
+    verdict: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    metric_versions: dict[str, str] = Field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write atomically as indented JSON: a reader sees the old record or the new one, never half of it."""
+        import os
+
+        temp = path.with_name(f".{path.name}.{os.getpid()}")
+        temp.write_text(self.model_dump_json(indent=1) + "\n")
+        os.replace(temp, path)
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Read and validate; raises :class:`DataError` that names the file and the field."""
+        try:
+            return cls.model_validate_json(path.read_text())
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such record") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DataError(f"{path}: not a valid record: {where or 'top level'}: {first['msg']}") from None

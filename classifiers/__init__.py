@@ -1,0 +1,1 @@
+"""Classifiers that judge real and synthetic training sets."""

@@ -1,0 +1,1 @@
+"""Protocols: each reads like the algorithm box of its paper."""
