@@ -56,7 +56,9 @@ def _encode(node: Any, path: str, arrays: dict[str, Any], tensors: dict[str, Any
         arrays[path or "root"] = node
         return {"a": path or "root"}
     if isinstance(node, Mapping):
-        items = [[{"i": k} if isinstance(k, int) else k, _encode(v, f"{path}/{k}", arrays, tensors)] for k, v in node.items()]
+        items = [
+            [{"i": k} if isinstance(k, int) else k, _encode(v, f"{path}/{k}", arrays, tensors)] for k, v in node.items()
+        ]
         return {"d": items}
     if isinstance(node, (list, tuple)):
         parts = [_encode(v, f"{path}/{i}", arrays, tensors) for i, v in enumerate(node)]
@@ -64,7 +66,9 @@ def _encode(node: Any, path: str, arrays: dict[str, Any], tensors: dict[str, Any
     if type(node).__module__.startswith("torch") and hasattr(node, "detach"):
         tensors[path or "root"] = node
         return {"x": path or "root"}
-    raise TypeError(f"cannot store {type(node).__name__} at {path or 'the root'}: use numbers, strings, arrays or tensors")
+    raise TypeError(
+        f"cannot store {type(node).__name__} at {path or 'the root'}: use numbers, strings, arrays or tensors"
+    )
 
 
 def _decode(node: Any, arrays: dict[str, Any], tensors: dict[str, Any]) -> Any:

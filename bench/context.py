@@ -1,0 +1,111 @@
+"""What a plugin sees of the harness while it works: seed, device, progress and checkpoints that survive a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.trees import load_tree, save_tree
+
+CHECKPOINT_SECONDS = 30.0
+
+
+class Reporter(Protocol):
+    """Where progress goes: a live display, plain lines, or nowhere."""
+
+    def progress(self, stage: str, step: int, total: int | None, scalars: Mapping[str, float]) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def progress(self, stage: str, step: int, total: int | None, scalars: Mapping[str, float]) -> None:
+        return None
+
+    def message(self, text: str) -> None:
+        return None
+
+
+@dataclass
+class StageContext:
+    """The :class:`bench.contracts.Context` of one stage.
+
+    ``checkpoint`` writes at most every ``checkpoint_seconds`` of wall time. When a checkpoint falls changes no number,
+    because a resumed stage continues bit-identically. ``history`` keeps about 200 logged rows a stage.
+    """
+
+    seed: int
+    workdir: Path
+    device: str = "cpu"
+    precision: str = "fp32"
+    name: str = ""
+    reporter: Reporter = field(default_factory=Silent)
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    show_seconds: float = 0.25
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self._shown = 0.0
+        self._started = self._saved = time.monotonic()
+        self._before = self._previous_seconds()
+        self.resumed_at: int | None = None
+
+    def log(self, step: int, total: int | None = None, **scalars: Any) -> None:
+        """Report ``step`` of ``total``; scalars may be tensors, read (and synchronised) only when shown or kept."""
+        now = time.monotonic()
+        keep = total is not None and (step == total or step % max(1, total // 200) == 0)
+        show = now - self._shown >= self.show_seconds or step == total
+        if not (keep or show):
+            return
+        values = {k: float(v) for k, v in scalars.items()}
+        if keep:
+            self.history.append({"step": float(step), **values})
+        if show:
+            self._shown = now
+            self.reporter.progress(self.name, step, total, values)
+
+    def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Store ``state()`` for ``step`` if a checkpoint is due; the former one stays until the new one is whole."""
+        now = time.monotonic()
+        if now - self._saved < self.checkpoint_seconds:
+            return
+        fresh = self.workdir / f"checkpoint-{step:09d}"
+        temp = self.workdir / "checkpoint.partial"
+        shutil.rmtree(temp, ignore_errors=True)
+        save_tree(temp, {"step": step, "state": state(), "history": self.history})
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        os.replace(temp, fresh)
+        for old in self._checkpoints():
+            if old != fresh:
+                shutil.rmtree(old, ignore_errors=True)
+        (self.workdir / "elapsed.json").write_text(json.dumps(self._before + now - self._started))
+        self._saved = time.monotonic()
+
+    def latest(self) -> tuple[int, dict[str, Any]] | None:
+        """(step, state) of the newest whole checkpoint, or None."""
+        found = self._checkpoints()
+        if not found:
+            return None
+        tree = load_tree(found[-1])
+        self.history = list(tree["history"])
+        self.resumed_at = int(tree["step"])
+        return int(tree["step"]), dict(tree["state"])
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.workdir.glob("checkpoint-*"))
+
+    def _previous_seconds(self) -> float:
+        try:
+            return float(json.loads((self.workdir / "elapsed.json").read_text()))
+        except (FileNotFoundError, ValueError):
+            return 0.0
