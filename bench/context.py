@@ -23,6 +23,12 @@ class Reporter(Protocol):
 
     def message(self, text: str) -> None: ...
 
+    def stage_started(self, name: str) -> None:
+        """``name`` begins to work; not called for a stage that comes from the store."""
+
+    def stage_finished(self, name: str, status: str, seconds: float) -> None:
+        """``status``: "executed", "resumed", "cached" or "failed"; ``seconds`` those of this execution."""
+
 
 class Silent:
     """A reporter that says nothing."""
@@ -31,6 +37,12 @@ class Silent:
         return None
 
     def message(self, text: str) -> None:
+        return None
+
+    def stage_started(self, name: str) -> None:
+        return None
+
+    def stage_finished(self, name: str, status: str, seconds: float) -> None:
         return None
 
 
