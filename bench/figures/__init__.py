@@ -1,0 +1,10 @@
+"""Pictures of a run: sample grids, closest pairs, ROC and reliability curves.
+
+Every function writes one PNG atomically; equal input gives equal bytes. Matplotlib is imported when a picture is
+drawn and not before, and its global state (``pyplot``, ``rcParams``) is left as it was found.
+"""
+
+from bench.figures.curves import reliability_plot, roc_plot
+from bench.figures.grids import closest_pairs, sample_grid
+
+__all__ = ["closest_pairs", "reliability_plot", "roc_plot", "sample_grid"]

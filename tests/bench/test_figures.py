@@ -1,0 +1,164 @@
+"""The pictures show the pixels they were given, to the byte the same every time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import mannwhitneyu
+
+from bench.contracts import Images
+from bench.figures import closest_pairs, reliability_plot, roc_plot, sample_grid
+from bench.figures.curves import area, calibration_bins, roc_points
+from bench.figures.grids import enlarge
+
+CLASSES = ("nevus", "melanoma")
+
+
+def lesions(n: int, seed: int, classes: tuple[str, ...] = CLASSES, side: int = 16) -> Images:
+    """Dark discs on skin; the last class is darker and larger."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % len(classes)
+    radius = 0.25 + 0.15 * labels / max(1, len(classes) - 1) + rng.uniform(-0.03, 0.03, n)
+    down, right = np.mgrid[0:side, 0:side] / side - 0.5
+    inside = np.hypot(down, right)[None] < radius[:, None, None]
+    tone = np.where(inside, 110 - 40 * labels[:, None, None], 205)[..., None] + rng.normal(0, 6, (n, side, side, 3))
+    names = np.array([f"img-{seed}-{i}" for i in range(n)])
+    return Images(np.clip(tone, 0, 255).astype(np.uint8), labels.astype(np.int64), names, names, classes)
+
+
+def scores(n: int, seed: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < 0.3).astype(np.int64)
+    return y, 1 / (1 + np.exp(-(rng.normal(size=n) + shift * y - 1)))
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def holds(page: np.ndarray, tile: np.ndarray) -> list[tuple[int, int]]:
+    """Every (row, column) at which ``tile`` lies on ``page``, pixel for pixel."""
+    height, width = tile.shape[:2]
+    corners = np.argwhere((page[: 1 - height, : 1 - width] == tile[0, 0]).all(-1))
+    return [(r, c) for r, c in corners if np.array_equal(page[r : r + height, c : c + width], tile)]
+
+
+def test_sample_grid_puts_the_nearest_training_image_beside_its_synthetic_one(tmp_path: Path) -> None:
+    real, synthetic, train = lesions(6, 1), lesions(6, 2), lesions(10, 3)
+    nearest = np.array([7, 3, 0, 9, 4, 5])
+    sample_grid(tmp_path / "grid.png", real, synthetic, nearest, train, seed=0, per_class=3)
+    page = read(tmp_path / "grid.png")
+    for m in range(6):
+        (here,) = holds(page, enlarge(synthetic.pixels[m]))
+        (beside,) = holds(page, enlarge(train.pixels[nearest[m]]))
+        assert beside[0] == here[0]
+        assert 0 < beside[1] - here[1] < 110
+    assert all(len(holds(page, enlarge(image))) == 1 for image in real.pixels)
+
+
+def test_sample_grid_with_seven_classes_one_of_them_not_made(tmp_path: Path) -> None:
+    classes = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    real, made, train = lesions(14, 1, classes), lesions(14, 2, classes), lesions(14, 3, classes)
+    synthetic = made.take(made.labels != 3)
+    sample_grid(tmp_path / "grid.png", real, synthetic, np.arange(len(synthetic)), train, seed=0, per_class=2)
+    page = read(tmp_path / "grid.png")
+    assert all(holds(page, enlarge(image)) for image in real.take(real.labels == 3).pixels)
+
+
+@pytest.mark.parametrize("nearest", [np.arange(5), np.array([0, 1, 2, 3, 4, 10]), np.array([-1, 0, 0, 0, 0, 0])])
+def test_sample_grid_refuses_neighbours_that_do_not_fit(tmp_path: Path, nearest: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="nearest"):
+        sample_grid(tmp_path / "grid.png", lesions(4, 1), lesions(6, 2), nearest, lesions(10, 3), seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_closest_pairs_are_sorted_and_cut(tmp_path: Path) -> None:
+    synthetic, train = lesions(8, 2), lesions(8, 3)
+    pairs = np.stack([np.arange(8), np.arange(8)[::-1]], axis=1)
+    closest_pairs(tmp_path / "pairs.png", synthetic, train, pairs, np.arange(8.0)[::-1], show=3)
+    page = read(tmp_path / "pairs.png")
+    columns = [holds(page, enlarge(synthetic.pixels[m]))[0][1] for m in (7, 6, 5)]
+    assert columns == sorted(columns)
+    assert not holds(page, enlarge(synthetic.pixels[4]))
+    with pytest.raises(ValueError, match="distances"):
+        closest_pairs(tmp_path / "pairs.png", synthetic, train, pairs, np.arange(7.0))
+
+
+def test_small_images_are_enlarged_by_a_whole_factor() -> None:
+    image = lesions(1, 0, side=32).pixels[0]
+    large = enlarge(image)
+    assert large.shape == (96, 96, 3)
+    assert np.array_equal(large[::3, ::3], image)
+    assert enlarge(np.zeros((256, 256, 3), np.uint8)).shape == (256, 256, 3)
+
+
+def test_roc_area_is_the_mann_whitney_statistic_with_ties() -> None:
+    y, score = scores(400, 0, 1.0)
+    rounded = np.round(score, 1)
+    expected = mannwhitneyu(rounded[y == 1], rounded[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
+    assert area(y, rounded) == pytest.approx(expected, abs=1e-12)
+    false_rate, true_rate = roc_points(y, rounded)
+    assert (false_rate[0], true_rate[0], false_rate[-1], true_rate[-1]) == (0, 0, 1, 1)
+    with pytest.raises(ValueError, match="both classes"):
+        roc_points(np.ones(4), np.arange(4))
+
+
+def test_calibration_bins_keep_every_image_and_ties_together() -> None:
+    y, p = scores(500, 1, 1.0)
+    mean_p, share, n = calibration_bins(y.astype(float), p, 10)
+    assert n.sum() == 500
+    assert np.allclose(n, 50)
+    assert np.sum(n * share) == pytest.approx(y.sum())
+    assert np.all(np.diff(mean_p) > 0)
+    assert len(calibration_bins(y.astype(float), np.full(500, 0.5), 10)[2]) == 1
+
+
+def draw_all(folder: Path) -> None:
+    folder.mkdir()
+    one_class = (np.zeros(50, np.int64), np.linspace(0, 1, 50))
+    curves = {"real $x_y$": [scores(200, s, 1.5) for s in (1, 2)], "one seed": [scores(200, 3, 1.0)], "no": [one_class]}
+    roc_plot(folder / "roc.png", curves, "melanoma")
+    reliability_plot(folder / "reliability.png", curves, "melanoma")
+    real, synthetic, train = lesions(6, 1), lesions(6, 2), lesions(10, 3)
+    sample_grid(folder / "grid.png", real, synthetic, np.arange(6), train, seed=4)
+    closest_pairs(folder / "pairs.png", synthetic, train, np.zeros((6, 2), np.int64), np.ones(6))
+
+
+def test_equal_input_gives_equal_bytes_without_dates(tmp_path: Path) -> None:
+    draw_all(tmp_path / "a")
+    draw_all(tmp_path / "b")
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+        with Image.open(path) as picture:
+            assert set(picture.info) <= {"dpi"}
+    assert len(list((tmp_path / "a").iterdir())) == 4
+
+
+def test_user_style_is_neither_used_nor_changed(tmp_path: Path) -> None:
+    import matplotlib
+
+    curves = {"a": [scores(100, 1, 1.0)]}
+    roc_plot(tmp_path / "a.png", curves)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        roc_plot(tmp_path / "b.png", curves)
+        assert matplotlib.rcParams["font.size"] == 30
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_no_arm_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    for draw in (roc_plot, reliability_plot):
+        with pytest.raises(ValueError, match="no curves"):
+            draw(tmp_path / "x.png", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_the_figures_imports_neither_matplotlib_nor_torch() -> None:
+    code = "import sys, bench.figures; print(sorted({'matplotlib', 'torch', 'PIL'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
