@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.throughput import synchronize, threads
 from bench.trees import load_tree, save_tree
 
 CHECKPOINT_SECONDS = 30.0
@@ -70,10 +71,18 @@ class StageContext:
         self._started = self._saved = time.monotonic()
         self._before = self._previous_seconds()
         self.resumed_at: int | None = None
+        self._warm: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
 
     def log(self, step: int, total: int | None = None, **scalars: Any) -> None:
         """Report ``step`` of ``total``; scalars may be tensors, read (and synchronised) only when shown or kept."""
         now = time.monotonic()
+        if self._warm is None and (total is None or step >= max(3, total // 50)):
+            synchronize(self.device)
+            self._warm = (step, time.monotonic())
+        if step == total:
+            synchronize(self.device)
+            self._last = (step, time.monotonic())
         keep = total is not None and (step == total or step % max(1, total // 200) == 0)
         show = now - self._shown >= self.show_seconds or step == total
         if not (keep or show):
@@ -112,6 +121,24 @@ class StageContext:
         self.history = list(tree["history"])
         self.resumed_at = int(tree["step"])
         return int(tree["step"]), dict(tree["state"])
+
+    def speed(self, config: Any) -> dict[str, Any]:
+        """Training speed after the warm-up (3 steps or 2 %): images per second if ``config`` has a ``batch``."""
+        batch = getattr(config, "batch", None)
+        if batch is None or self._warm is None or self._last is None or self._last[0] <= self._warm[0]:
+            return {}
+        steps, seconds = self._last[0] - self._warm[0], self._last[1] - self._warm[1]
+        return {
+            "throughput": {
+                "images_per_second": steps * int(batch) / max(seconds, 1e-9),
+                "images": steps * int(batch),
+                "seconds": seconds,
+                "batch": int(batch),
+                "device": self.device,
+                "precision": self.precision,
+                "threads": threads(),
+            }
+        }
 
     def _checkpoints(self) -> list[Path]:
         return sorted(self.workdir.glob("checkpoint-*"))

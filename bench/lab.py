@@ -1,0 +1,352 @@
+"""What a protocol works with: train and validation images, stages to call, and no way to the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from bench import registry
+from bench.context import StageContext
+from bench.contracts import Images, Labels, Probabilities, Strings, Task, Threshold
+from bench.errors import CapabilityError, LeakError, StageError
+from bench.folds import grouped_folds
+from bench.keys import digest, stage_seed
+from bench.pixels import UInt8, take_rows
+from bench.store import Stored
+from bench.throughput import timed_call
+from bench.workbench import Workbench
+
+SYNTHETIC_PREFIX = "syn-"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted generator or classifier in the store."""
+
+    kind: str
+    name: str
+    cls: Any
+    config: BaseModel
+    stored: Stored
+
+    @property
+    def key(self) -> str:
+        return self.stored.key
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: its classifier and what that was trained on. ``description`` goes into tables."""
+
+    classifier: Fitted
+    train: Images
+    description: str
+
+
+@dataclass
+class Outcome:
+    """What a protocol hands over; the runner predicts on test and measures.
+
+    arms        name -> arm, in the order of the tables
+    generator   the generator whose images are judged for fidelity and memorization, or None
+    synthetic   name -> synthetic images that arms were trained on (for sample grids)
+    ledger      what was decided and why, one JSON object a decision
+    primary     (arm, versus) pairs of the primary comparison, Holm-corrected together
+    """
+
+    arms: dict[str, Arm]
+    generator: Fitted | None = None
+    synthetic: dict[str, Images] = field(default_factory=dict)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    primary: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Lab:
+    """A protocol's laboratory for one seed.
+
+    train, val_select, val_thresh: real images (see the splits); ``task``; ``seed``. Every method is a stage: called
+    again with the same inputs, in this run or another, it returns the stored result. Images made by generators carry
+    ids that begin with "syn-"; real images that reach a generator or classifier must come from ``train``.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        task: Task,
+        splits: Mapping[str, Images],
+        split_checksum: str,
+        held_out: Callable[[Labels, int], Images],
+        held_out_pool: Images,
+        leak_guard: Callable[[Images, str], None],
+    ) -> None:
+        self.bench, self.task, self.seed = bench, task, int(bench.seed or 0)
+        self.train, self.val_select, self.val_thresh = (splits[k] for k in ("train", "val_select", "val_thresh"))
+        self.split_checksum = split_checksum
+        self._draw_held_out, self._held_out_pool, self._leak_guard = held_out, held_out_pool, leak_guard
+        self._train_ids = frozenset(map(str, self.train.ids))
+        self._held_out_ids: set[str] = set()
+        self._objects: dict[str, Any] = {}
+        self.ledger: list[dict[str, Any]] = []
+
+    # ---- generators -------------------------------------------------------------------------------------------
+
+    def fit_generator(
+        self, train: Images, *, name: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> Fitted:
+        """Fit the run's generator (or another by ``name``) on ``train``; raises LeakError for images not in train."""
+        cls, config, name = self._plugin("generator", name, options)
+        self._check_origin(train, f"generator {name!r}", allow_held_out=False)
+        told_held_out = hasattr(cls, "fit_held_out")
+        inputs: dict[str, Any] = {"train": train.key, "precision": self.bench.precision}
+        if told_held_out:
+            inputs["held_out"] = self._held_out_pool.key
+
+        def make(out: Path, ctx: StageContext) -> Mapping[str, Any]:
+            generator = cls(config)
+            if told_held_out:
+                generator.fit_held_out(train, self._held_out_pool, ctx)
+            else:
+                generator.fit(train, ctx)
+            generator.save(_new_folder(out / "model"))
+            return ctx.speed(config)
+
+        stored = self.bench.stage(
+            "fit", f"fit {name}", cls, config.model_dump(mode="json"), inputs, make, seed_path="generator"
+        )
+        return Fitted("generator", name, cls, config, stored)
+
+    def can(self, fitted: Fitted, capability: type) -> bool:
+        """Whether a fitted plugin has a capability (a ``runtime_checkable`` protocol of :mod:`bench.contracts`)."""
+        wanted = [m for m in vars(capability) if callable(getattr(capability, m, None)) and not m.startswith("_")]
+        return all(callable(getattr(fitted.cls, m, None)) for m in wanted)
+
+    def sample(self, generator: Fitted, labels: Labels, *, stream: str) -> Images:
+        """One synthetic image for each of ``labels`` int64 [M]; ``stream`` names the random stream."""
+
+        def draw(model: Any, ctx: StageContext, rows: slice) -> UInt8:
+            return model.sample(labels[rows], ctx)  # type: ignore[no-any-return]
+
+        inputs = {"labels": digest(labels.tolist())}
+        return self._generate("sample", generator, labels, None, inputs, stream, draw)
+
+    def vary(self, generator: Fitted, images: Images, *, strength: float, stream: str) -> Images:
+        """A variation of each of ``images`` (real ones must be of train); parents are recorded."""
+        from bench.contracts import CanVary
+
+        if not self.can(generator, CanVary):
+            raise CapabilityError(f"generator {generator.name!r} cannot vary images; choose strategy 'rejection'")
+        self._check_origin(images, f"variations by {generator.name!r}", allow_held_out=False)
+
+        def draw(model: Any, ctx: StageContext, rows: slice) -> UInt8:
+            part = images if rows == slice(None) else images.take(np.arange(len(images))[rows])
+            return model.vary(part, ctx, strength)  # type: ignore[no-any-return]
+
+        inputs = {"images": images.key, "strength": strength}
+        return self._generate("vary", generator, images.labels, images.ids, inputs, stream, draw)
+
+    def reconstruct(self, generator: Fitted, images: Images) -> NDArray[np.uint8] | None:
+        """An autoencoder's own reconstructions of ``images`` uint8 [N, H, W, 3], or None if it has no autoencoder."""
+        if not callable(getattr(generator.cls, "reconstruct", None)):
+            return None
+
+        def make(ctx: StageContext) -> tuple[UInt8, Mapping[str, Any]]:
+            return self._object(generator).reconstruct(images, ctx), {}
+
+        inputs = {"generator": generator.key, "images": images.key, "precision": self.bench.precision}
+        name = f"reconstruct {len(images)} images"
+        return self.bench.array_stage("reconstruct", name, generator.cls, {}, inputs, make)[0]
+
+    def held_out(self, labels: Labels, *, stream: str) -> Images:
+        """Real images no generator saw, for the oracle arm: the oracle half of the reserve, or fresh draws."""
+        images = self._draw_held_out(labels, stage_seed(self.seed, f"held-out/{stream}"))
+        self._held_out_ids.update(map(str, images.ids))
+        return images
+
+    # ---- classifiers ------------------------------------------------------------------------------------------
+
+    def fit_classifier(
+        self,
+        train: Images,
+        *,
+        title: str,
+        stream: str = "classifier",
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Fitted:
+        """Fit the run's classifier on ``train``, with ``val_select`` for model selection.
+
+        Arms share the random ``stream``: paired seeds give equal initial weights and batch draws.
+        """
+        cls, config, name = self._plugin("classifier", name, options)
+        self._check_origin(train, title, allow_held_out=True)
+        inputs = {"train": train.key, "val": self.val_select.key, "precision": self.bench.precision}
+
+        def make(out: Path, ctx: StageContext) -> Mapping[str, Any]:
+            classifier = cls(config)
+            classifier.fit(train, self.val_select, ctx)
+            classifier.save(_new_folder(out / "model"))
+            return ctx.speed(config)
+
+        stored = self.bench.stage(
+            "train", f"train {name}: {title}", cls, config.model_dump(mode="json"), inputs, make, seed_path=stream
+        )
+        return Fitted("classifier", name, cls, config, stored)
+
+    def predict(self, classifier: Fitted, images: Images, *, title: str = "") -> Probabilities:
+        """Class probabilities float32 [N, K] on ``images``."""
+        return predict_stage(self.bench, classifier, images, title or f"{len(images)} images", self._object)
+
+    def embed(self, classifier: Fitted, images: Images, *, title: str = "") -> NDArray[np.float32]:
+        """Penultimate features float32 [N, D] of ``images``."""
+
+        def make(ctx: StageContext) -> tuple[NDArray[np.float32], Mapping[str, Any]]:
+            features = np.asarray(self._object(classifier).embed(images.pixels, ctx), dtype=np.float32)
+            return features, {"n": len(images)}
+
+        inputs = {"classifier": classifier.key, "images": images.key, "precision": self.bench.precision}
+        name = f"features: {title or len(images)}"
+        return self.bench.array_stage("features", name, classifier.cls, {}, inputs, make)[0]
+
+    def crossfit(self, images: Images, *, folds: int) -> Probabilities:
+        """Out-of-fold class probabilities float32 [N, K]: the judge of an image never saw its group."""
+        fold = grouped_folds(images, folds, self.seed)
+        out = np.zeros((len(images), self.task.num_classes), dtype=np.float32)
+        for k in range(folds):
+            rest, part = images.take(fold != k), images.take(fold == k)
+            classifier = self.fit_classifier(rest, title=f"fold {k + 1} of {folds}", stream=f"crossfit/{k}")
+            out[fold == k] = self.predict(classifier, part, title=f"out of fold {k + 1}")
+        return out
+
+    def threshold(self, classifier: Fitted, rule: str = "youden") -> Threshold:
+        """Cut on the positive class score, fitted on ``val_thresh`` and carrying the split's checksum."""
+        scores = self.predict(classifier, self.val_thresh, title="val_thresh")
+        return fit_threshold(rule, self.val_thresh, scores, self.task, self.split_checksum)
+
+    def selection_score(self, classifier: Fitted) -> float:
+        """AUC of the positive class on ``val_select``: the only number that may choose a round."""
+        from bench.stats import auc
+
+        scores = self.predict(classifier, self.val_select, title="val_select")
+        return float(auc(self.val_select.labels == self.task.positive, scores[:, self.task.positive]))
+
+    def note(self, **entry: Any) -> None:
+        """Add an entry to the ledger."""
+        self.ledger.append({"seed": self.seed, **entry})
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _plugin(self, kind: str, name: str | None, options: Mapping[str, Any] | None) -> tuple[Any, BaseModel, str]:
+        section = getattr(self.bench.config, kind)
+        if name is None or (name == section.name and not options):
+            cls, config = self.bench.config.plugin(kind)
+            return cls, config, section.name
+        cls = registry.load(kind, name)
+        return cls, registry.effective_config(kind, name, cls, self.bench.config.preset, dict(options or {})), name
+
+    def _object(self, fitted: Fitted) -> Any:
+        """The plugin object, loaded from the store; the last few stay in memory."""
+        if fitted.key not in self._objects:
+            if len(self._objects) >= 4:
+                self._objects.pop(next(iter(self._objects)))
+            self._objects[fitted.key] = fitted.cls.load(fitted.stored.folder / "model", fitted.config)
+        return self._objects[fitted.key]
+
+    def _generate(
+        self,
+        stage: str,
+        generator: Fitted,
+        labels: Labels,
+        parents: Strings | None,
+        inputs: Mapping[str, Any],
+        stream: str,
+        draw: Callable[[Any, StageContext, slice], UInt8],
+    ) -> Images:
+        size = self.train.size
+
+        def make(out: Path, ctx: StageContext) -> Mapping[str, Any]:
+            model = self._object(generator)
+            warm = slice(0, min(4, len(labels)))
+            pixels, speed = timed_call(
+                lambda: draw(model, ctx, slice(None)), lambda: draw(model, ctx, warm), len(labels), ctx
+            )
+            _check_pixels(pixels, (len(labels), *size, 3), generator.name)
+            told = getattr(model, "last_parents", None)
+            np.save(out / "pixels.npy", np.ascontiguousarray(pixels), allow_pickle=False)
+            if told is not None and parents is None:
+                np.save(out / "parents.npy", np.asarray(told, dtype=np.str_), allow_pickle=False)
+            self._leak_guard(self._synthetic(pixels, labels, parents, generator.name, "check"), generator.name)
+            return {"throughput": speed, "n": len(labels)}
+
+        all_inputs = {"generator": generator.key, "precision": self.bench.precision, **inputs}
+        config = generator.config.model_dump(mode="json")
+        name = f"{stage} {len(labels)} images ({stream})"
+        stored = self.bench.stage(stage, name, generator.cls, config, all_inputs, make, seed_path=f"{stage}/{stream}")
+        pixels = np.load(stored.folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        told = stored.folder / "parents.npy"
+        if parents is None and told.exists():
+            parents = np.load(told, allow_pickle=False)
+        return self._synthetic(pixels, labels, parents, generator.name, stored.key)
+
+    def _synthetic(self, pixels: UInt8, labels: Labels, parents: Strings | None, name: str, key: str) -> Images:
+        ids = np.array([f"{SYNTHETIC_PREFIX}{key[:12]}-{i:06d}" for i in range(len(labels))], dtype=np.str_)
+        names = self.task.class_names
+        return Images(pixels, labels, ids, ids, names, f"synthetic:{name}", None, parents, key=key)
+
+    def _check_origin(self, images: Images, where: str, *, allow_held_out: bool) -> None:
+        real = (i for i in map(str, images.ids) if not i.startswith(SYNTHETIC_PREFIX))
+        allowed_extra = self._held_out_ids if allow_held_out else frozenset[str]()
+        stray = [i for i in real if i not in self._train_ids and i not in allowed_extra]
+        if stray:
+            raise LeakError(f"{where}: {len(stray)} real images are not of the train split, e.g. {stray[0]}")
+
+
+def predict_stage(
+    bench: Workbench, classifier: Fitted, images: Images, title: str, load: Callable[[Fitted], Any]
+) -> Probabilities:
+    """Stage "predict": class probabilities float32 [N, K], checked to be finite and to sum to 1."""
+
+    def make(ctx: StageContext) -> tuple[Probabilities, Mapping[str, Any]]:
+        model = load(classifier)
+        warm = take_rows(images.pixels, np.arange(min(4, len(images))))
+        scores, speed = timed_call(
+            lambda: model.predict(images.pixels, ctx), lambda: model.predict(warm, ctx), len(images), ctx
+        )
+        scores = np.asarray(scores, dtype=np.float32)
+        wanted = (len(images), images.num_classes)
+        if scores.shape != wanted or not np.isfinite(scores).all() or np.abs(scores.sum(1) - 1).max(initial=0) > 1e-3:
+            raise StageError(f"classifier {classifier.name!r}: predict must give probabilities of shape {wanted}")
+        return scores, {"throughput": speed, "n": len(images)}
+
+    inputs = {"classifier": classifier.key, "images": images.key, "precision": bench.precision}
+    return bench.array_stage("predict", f"predict {title}", classifier.cls, {}, inputs, make)[0]
+
+
+def fit_threshold(rule: str, images: Images, scores: Probabilities, task: Task, checksum: str) -> Threshold:
+    """A threshold by ``rule`` ("0.5", "youden", "sens90", "sens95") on val_thresh predictions [N, K]."""
+    from bench.stats import sensitivity_threshold, youden_threshold
+
+    y, s = images.labels == task.positive, np.asarray(scores)[:, task.positive]
+    if rule == "youden":
+        value = float(youden_threshold(y, s))
+    elif rule.startswith("sens"):
+        value = float(sensitivity_threshold(y, s, int(rule[4:]) / 100))
+    else:
+        value = float(rule)
+    return Threshold(rule, value, "val_thresh", checksum)
+
+
+def _new_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _check_pixels(pixels: Any, shape: tuple[int, ...], name: str) -> None:
+    got = (getattr(pixels, "dtype", type(pixels).__name__), getattr(pixels, "shape", None))
+    if got[0] != np.uint8 or got[1] != shape:
+        raise StageError(f"generator {name!r} must return uint8 {shape}, got {got[0]} {got[1]}")
