@@ -213,12 +213,18 @@ class Lab:
         name = f"features: {title or len(images)}"
         return self.bench.array_stage("features", name, classifier.cls, {}, inputs, make)[0]
 
-    def crossfit(self, images: Images, *, folds: int) -> Probabilities:
-        """Out-of-fold class probabilities float32 [N, K]: the judge of an image never saw its group."""
+    def crossfit(self, images: Images, *, folds: int, extra: Images | None = None) -> Probabilities:
+        """Out-of-fold class probabilities float32 [N, K]: the judge of an image never saw its group.
+
+        ``extra``: synthetic images to train on as well; in each fold those whose parent is of the fold are left out.
+        """
         fold = grouped_folds(images, folds, self.seed)
+        fold_of = dict(zip(map(str, images.ids), fold.tolist(), strict=True))
         out = np.zeros((len(images), self.task.num_classes), dtype=np.float32)
         for k in range(folds):
             rest, part = images.take(fold != k), images.take(fold == k)
+            if extra is not None:
+                rest = rest + extra.take(_not_from_fold(extra, fold_of, k))
             classifier = self.fit_classifier(rest, title=f"fold {k + 1} of {folds}", stream=f"crossfit/{k}")
             out[fold == k] = self.predict(classifier, part, title=f"out of fold {k + 1}")
         return out
@@ -339,6 +345,12 @@ def fit_threshold(rule: str, images: Images, scores: Probabilities, task: Task, 
     else:
         value = float(rule)
     return Threshold(rule, value, "val_thresh", checksum)
+
+
+def _not_from_fold(extra: Images, fold_of: Mapping[str, int], k: int) -> NDArray[np.bool_]:
+    if extra.parents is None:
+        return np.ones(len(extra), dtype=bool)
+    return np.array([fold_of.get(str(p), -1) != k for p in extra.parents], dtype=bool)
 
 
 def _new_folder(folder: Path) -> Path:

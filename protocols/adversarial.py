@@ -1,0 +1,206 @@
+"""Adversarial-iterative training: misclassified cases guide the generator, the classifier is retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bench import registry
+from bench.contracts import Images, Options
+from bench.data.invariants import check_subset
+from bench.errors import CapabilityError, StageError
+from bench.keys import stage_seed
+from bench.lab import Arm, Fitted, Lab, Outcome
+from protocols.augmented import oversample
+from protocols.difficulty import hard_cases
+from protocols.strategies.base import Check, Guidance
+
+ArmName = Literal["C1", "C2", "C3", "C6"]
+
+
+class Adversarial:
+    """Does it help to aim the generator at the cases the classifier gets wrong?
+
+    1  G <- generator fitted on train;  C_0 <- classifier fitted on train;  J <- an independently seeded classifier
+    2  for r = 1 .. R:
+    3      P   <- out-of-fold predictions on train (K folds, each with the synthetic images so far)
+    4      H_r <- hard cases of train by P: misclassified or p(true) < .75, without the 5 % of highest loss
+    5      S_r <- strategy(G, H_r), those whose label J does not contradict
+    6      C_r <- classifier fitted on train + S_1 + .. + S_r
+    7  report the round with the best AUC on val_select; give every control the same choice
+
+    Controls, with as many extra images of the same classes: C1 random synthetic, C2 hard cases repeated,
+    C3 variations of random cases (where the strategy starts from images), C6 held-out real images (oracle).
+    """
+
+    version = "1"
+    uses_generator = True
+
+    class Config(Options):
+        """``remine``: new out-of-fold predictions each round (else the hard cases of round 1 stay).
+
+        label_check   J must give the label at least this probability
+        max_cases     at most so many hard cases a round, a random part of them (0: all)
+        """
+
+        strategy: str = "auto"
+        strategy_options: dict[str, Any] = {}
+        rounds: int = Field(3, ge=1)
+        folds: int = Field(5, ge=2)
+        remine: bool = True
+        per_case: int = Field(1, ge=1)
+        max_cases: int = Field(0, ge=0)
+        p_true_below: float = Field(0.75, ge=0, le=1)
+        drop_highest: float = Field(0.05, ge=0, lt=1)
+        label_check: float = Field(0.2, ge=0, lt=1)
+        arms: tuple[ArmName, ...] = ("C1", "C2", "C3", "C6")
+
+    presets = {"smoke": {"rounds": 1, "folds": 2, "max_cases": 64}, "cpu": {"rounds": 2}}
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def run(self, lab: Lab) -> Outcome:
+        """Arms C0, guided, and the chosen controls."""
+        generator = lab.fit_generator(lab.train)
+        strategy = self._strategy(lab, generator)
+        base = lab.fit_classifier(lab.train, title="C0 real only")
+        judge = lab.fit_classifier(lab.train, title="independent label check", stream="independent")
+        rounds = self._rounds(lab, generator, strategy, base, self._check(lab, judge))
+
+        guided = [Arm(c, lab.train + s, f"real + {len(s)} guided synthetic") for c, s, _ in rounds]
+        arms = {"C0": Arm(base, lab.train, "real only"), "guided": self._choose(lab, "guided", guided)}
+        added = {"guided": rounds[-1][1]}
+        for name, make in self._controls(lab, generator, strategy).items():
+            arms[name], added[name] = self._control(lab, name, make, rounds)
+        primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
+        return Outcome(arms, generator, added, lab.ledger, primary)
+
+    def _rounds(
+        self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, check: Check
+    ) -> list[tuple[Fitted, Images, Images]]:
+        """For each round: its classifier, all accepted synthetic images so far, and the cases that asked for them."""
+        newest, synthetic, asked = base, lab.train.take([]), lab.train.take([])
+        rounds: list[tuple[Fitted, Images, Images]] = []
+        hard = lab.train
+        for r in range(1, self.config.rounds + 1):
+            if r == 1 or self.config.remine:
+                hard = self._mine(lab, base, synthetic, r)
+            guidance = Guidance(generator, newest, hard, self.config.per_case, check, stream=f"round{r}")
+            answer = strategy.answer(lab, guidance)
+            accepted = answer.made.take(answer.accepted)
+            if not len(accepted):
+                raise StageError(f"round {r}: none of {len(answer.made)} images passed the label check")
+            synthetic = synthetic + accepted if r > 1 else accepted
+            asked = asked + _askers(guidance.wanted(), answer.made, answer.accepted)
+            newest = lab.fit_classifier(lab.train + synthetic, title=f"round {r} guided")
+            lab.note(
+                event="round", round=r, mined_from="train, out of fold", mined=len(hard), mined_ids=hard.ids.tolist(),
+                made=len(answer.made), accepted=len(accepted), rejected=answer.reasons,
+                accepted_per_class=accepted.counts().tolist(), synthetic_so_far=len(synthetic),
+                generator=generator.key, classifier=newest.key, val_select_auc=lab.selection_score(newest),
+            )  # fmt: skip
+            rounds.append((newest, synthetic, asked))
+        return rounds
+
+    def _mine(self, lab: Lab, base: Fitted, synthetic: Images, r: int) -> Images:
+        probabilities = lab.crossfit(lab.train, folds=self.config.folds, extra=synthetic if len(synthetic) else None)
+        rows = hard_cases(
+            lab.train, probabilities, lab.task.positive, lab.threshold(base, "youden"),
+            p_true_below=self.config.p_true_below, drop_highest=self.config.drop_highest,
+        )  # fmt: skip
+        if not len(rows):
+            raise StageError(f"round {r}: no hard cases; the classifier is right and sure out of fold on all of train")
+        if self.config.max_cases and len(rows) > self.config.max_cases:
+            rng = np.random.default_rng(stage_seed(lab.seed, f"mine/{r}"))
+            rows = np.sort(rng.choice(len(rows), self.config.max_cases, replace=False)).astype(np.int64)
+        hard = lab.train.take(rows)
+        check_subset(hard.ids, lab.train, f"round {r}: mined cases")
+        return hard
+
+    def _check(self, lab: Lab, judge: Fitted) -> Check:
+        def check(images: Images) -> NDArray[np.bool_]:
+            p = lab.predict(judge, images, title="label check")
+            return np.asarray(p[np.arange(len(images)), images.labels] >= self.config.label_check)
+
+        return check
+
+    def _controls(
+        self, lab: Lab, generator: Fitted, strategy: Any
+    ) -> dict[str, Callable[[Images, Images, int], Images]]:
+        """How each control gets its extra images, given the guided ones, the cases that asked for them, the round."""
+
+        def random_synthetic(added: Images, asked: Images, r: int) -> Images:
+            return lab.sample(generator, added.labels, stream=f"C1/{r}")
+
+        def repeated_hard(added: Images, asked: Images, r: int) -> Images:
+            return asked
+
+        def random_variations(added: Images, asked: Images, r: int) -> Images:
+            cases = oversample(lab.train, added.labels, stage_seed(lab.seed, f"C3/{r}"))
+            return strategy.variations(lab, generator, cases, f"C3/{r}")
+
+        def held_out(added: Images, asked: Images, r: int) -> Images:
+            return lab.held_out(added.labels, stream=f"C6/{r}")
+
+        makers = {"C1": random_synthetic, "C2": repeated_hard, "C3": random_variations, "C6": held_out}
+        skip = set() if strategy.from_images else {"C3"}
+        return {name: makers[name] for name in self.config.arms if name not in skip}
+
+    def _control(
+        self,
+        lab: Lab,
+        name: str,
+        make: Callable[[Images, Images, int], Images],
+        rounds: list[tuple[Fitted, Images, Images]],
+    ) -> tuple[Arm, Images]:
+        words = {
+            "C1": "random synthetic",
+            "C2": "repeated hard real",
+            "C3": "varied random real",
+            "C6": "held-out real",
+        }
+        candidates, extra = [], lab.train
+        for r, (_, synthetic, asked) in enumerate(rounds, start=1):
+            extra = make(synthetic, asked, r)
+            fitted = lab.fit_classifier(lab.train + extra, title=f"round {r} {name} {words[name]}")
+            candidates.append(Arm(fitted, lab.train + extra, f"real + {len(extra)} {words[name]}"))
+        return self._choose(lab, name, candidates), extra
+
+    def _choose(self, lab: Lab, name: str, candidates: list[Arm]) -> Arm:
+        scores = [lab.selection_score(arm.classifier) for arm in candidates]
+        best = int(np.argmax(scores))
+        lab.note(event="chosen round", arm=name, round=best + 1, val_select_auc=scores)
+        return candidates[best]
+
+    def _strategy(self, lab: Lab, generator: Fitted) -> Any:
+        name = self.config.strategy
+        if name == "auto":
+            vary = registry.load("strategy", "vary")
+            name = "vary" if lab.can(generator, vary.needs) else "rejection"
+        cls = registry.load("strategy", name)
+        if cls.needs is not None and not lab.can(generator, cls.needs):
+            raise CapabilityError(
+                f"strategy {name!r} needs a generator with {cls.needs.__name__}, {generator.name!r} lacks it; "
+                f"use --set protocol.strategy=rejection, which works with any generator"
+            )
+        options = self.config.strategy_options
+        return cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
+
+
+def _askers(wanted: Images, made: Images, accepted: NDArray[np.bool_]) -> Images:
+    """For each accepted image the hard case it answers: its parent, or else a wanted case of its class in turn."""
+    if made.parents is not None:
+        row_of = {str(i): n for n, i in enumerate(wanted.ids)}
+        return wanted.take([row_of[str(p)] for p in made.parents[accepted]])
+    rows: list[int] = []
+    turns = dict.fromkeys(range(wanted.num_classes), 0)
+    for k in made.labels[accepted]:
+        members = np.flatnonzero(wanted.labels == k)
+        rows.append(int(members[turns[int(k)] % len(members)]))
+        turns[int(k)] += 1
+    return wanted.take(rows)

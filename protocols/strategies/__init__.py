@@ -1,0 +1,1 @@
+"""Guidance strategies: how misclassified cases steer the generator."""

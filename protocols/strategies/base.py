@@ -1,0 +1,66 @@
+"""What a guidance strategy is: hard cases in, candidate images out, a check in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from bench.contracts import Images
+from bench.lab import Fitted, Lab
+
+Check = Callable[[Images], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a strategy is given in one round.
+
+    generator, classifier  the fitted generator and the newest classifier
+    hard                   the hard cases of train, hardest first
+    per_case               images wanted for each hard case
+    check                  Images [n] -> bool [n]: does an independent classifier accept the label
+    stream                 name of the random stream of this round
+    """
+
+    generator: Fitted
+    classifier: Fitted
+    hard: Images
+    per_case: int
+    check: Check
+    stream: str
+
+    def wanted(self) -> Images:
+        """The hard cases, each ``per_case`` times: what is to be answered by synthetic images."""
+        return self.hard.take(np.repeat(np.arange(len(self.hard)), self.per_case))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Candidates and which of them passed: ``made`` [n], ``accepted`` bool [n], ``reasons`` for the ledger."""
+
+    made: Images
+    accepted: NDArray[np.bool_]
+    reasons: dict[str, int]
+
+
+class Strategy(Protocol):
+    """A way to turn hard cases into new images.
+
+    ``needs``: the capability the generator must have, or None for any. ``from_images``: whether real images are the
+    starting point, so that variations of random cases are the fair control (arm C3).
+    """
+
+    version: ClassVar[str]
+    Config: ClassVar[type[BaseModel]]
+    needs: ClassVar[type | None]
+    from_images: ClassVar[bool]
+
+    def __init__(self, config: Any) -> None: ...
+
+    def answer(self, lab: Lab, guidance: Guidance) -> Answer:
+        """Candidates for the hard cases, checked."""
