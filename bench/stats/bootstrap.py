@@ -32,7 +32,7 @@ class Bootstrapped:
 
     @classmethod
     def of(cls, value: float, replicates: Float, alpha: float = 0.05) -> Bootstrapped:
-        """Percentile limits at ``alpha`` / 2 on each side, by inverted distribution function: on the grid of the data."""
+        """Percentile limits at ``alpha`` / 2 on each side, on the grid of the replicates."""
         low, high = np.quantile(replicates, [alpha / 2, 1 - alpha / 2], method="inverted_cdf")
         return cls(float(value), float(low), float(high), float(np.std(replicates, ddof=1)), replicates)
 
@@ -139,7 +139,7 @@ def _doubled_wins(positives: Int, negatives: Int) -> Int:
     below = np.cumsum(negatives, axis=1)
     below *= 2
     below -= negatives
-    return np.einsum("br,br->b", positives, below)
+    return np.asarray(np.einsum("br,br->b", positives, below))
 
 
 def weighted_auc(weights: Float, labels: Bool, run: Int, runs: int) -> Float:

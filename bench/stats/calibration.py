@@ -35,11 +35,11 @@ def log_loss_terms(y: ArrayLike, probability: ArrayLike, clip: float = 1e-15) ->
 
 
 class Reliability(NamedTuple):
-    """Reliability curve: mean probability and observed frequency of each non-empty bin, with its count."""
+    """Reliability curve: mean probability and observed frequency of each non-empty bin, with its number of cases."""
 
     probability: Float
     frequency: Float
-    count: Int
+    cases: Int
     edges: Float
 
 
@@ -68,4 +68,4 @@ def expected_calibration_error(y: ArrayLike, probability: ArrayLike, bins: int =
     On the positive's probability, not on the top label's. Biased upward at small n: compare at equal n only.
     """
     curve = reliability_curve(y, probability, bins)
-    return float(np.sum(curve.count * np.abs(curve.frequency - curve.probability)) / np.sum(curve.count))
+    return float(np.sum(curve.cases * np.abs(curve.frequency - curve.probability)) / np.sum(curve.cases))

@@ -25,9 +25,7 @@ def binary_labels(y: ArrayLike) -> Bool:
         raise DataError("no labels: the evaluation set is empty")
     wrong = np.flatnonzero(~np.isin(labels, (0, 1)))
     if len(wrong):
-        raise DataError(
-            f"labels must be 0 or 1; row {wrong[0]} is {labels[wrong[0]]!r}: binarise them with y == positive"
-        )
+        raise DataError(f"labels must be 0 or 1; row {wrong[0]} is {labels[wrong[0]]!r}; use y == positive")
     return labels.astype(bool)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import DataError
-from bench.stats.checks import Float
+from bench.stats.checks import Float, Int
 
 
 def holm(p: ArrayLike) -> Float:
@@ -69,7 +69,7 @@ def _p_values(p: ArrayLike) -> Float:
     return values
 
 
-def _restore(ordered: Float, order: np.ndarray) -> Float:  # type: ignore[type-arg]
+def _restore(ordered: Float, order: Int) -> Float:
     out = np.empty_like(ordered)
     out[order] = ordered
     return out

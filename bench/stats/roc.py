@@ -37,7 +37,7 @@ def auc(y: ArrayLike, score: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class AUC:
-    """An AUC with DeLong's variance; ``low``, ``high`` the Wald limits clipped to [0, 1], ``logit_*`` on the logit scale.
+    """An AUC with DeLong's variance; ``low``, ``high``: Wald limits clipped to [0, 1]; ``logit_*``: on the logit scale.
 
     The logit limits equal the Wald limits where the logit does not exist (AUC 0 or 1) or the variance is 0.
     """
@@ -90,10 +90,7 @@ def delong_paired(y: ArrayLike, a: ArrayLike, b: ArrayLike, alpha: float = 0.05)
     components = zip(structural_components(labels, first), structural_components(labels, second), strict=True)
     variance = float(sum(np.var(u - v, ddof=1) / len(u) for u, v in components))
     se = math.sqrt(variance)
-    if se == 0:
-        z = math.copysign(math.inf, difference) if difference else 0.0
-    else:
-        z = difference / se
+    z = difference / se if se else math.copysign(math.inf, difference) if difference else 0.0
     p = math.erfc(abs(z) / math.sqrt(2))
     half = normal_quantile(1 - alpha / 2) * se
     return PairedAUC(difference, variance, z, p, difference - half, difference + half)
@@ -147,7 +144,7 @@ def cumulative_counts(labels: Bool, values: Float) -> tuple[Int, Int, Float]:
 
 
 def partial_auc(y: ArrayLike, score: ArrayLike, min_tpr: float = 0.8) -> float:
-    """Area between the ROC curve and the line TPR = ``min_tpr``, in [0, 1 - min_tpr] (the ISIC 2024 challenge's score)."""
+    """Area between the ROC curve and the line TPR = ``min_tpr``, in [0, 1 - min_tpr] (the score of ISIC 2024)."""
     _share(min_tpr, "min_tpr")
     curve = roc_curve(y, score)
     above = np.maximum(curve.tpr, min_tpr) - min_tpr
@@ -202,7 +199,7 @@ def _midway(cuts: Float, index: int) -> float:
 
 
 def average_precision(y: ArrayLike, score: ArrayLike) -> float:
-    """Sum over recall steps of the precision at the step (not the trapezoid area); the prevalence for a constant score."""
+    """Sum over recall steps of the precision at the step (not the trapezoid area); a constant score gives the prevalence."""
     labels, values = two_classes(y, score)
     true, false, _ = cumulative_counts(labels, values)
     gained = np.diff(true, prepend=0)
