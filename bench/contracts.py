@@ -236,6 +236,14 @@ class CanVary(Protocol):
 
 
 @runtime_checkable
+class CanReconstruct(Protocol):
+    """A generator with an autoencoder, whose reconstructions bound what its samples can look like."""
+
+    def reconstruct(self, images: Images, ctx: Context) -> UInt8:
+        """``images`` through encoder and decoder alone, uint8 [N, H, W, 3]."""
+
+
+@runtime_checkable
 class NeedsHeldOut(Protocol):
     """A control generator that is told real images outside train (the ``oracle``); never ranked as an entrant."""
 

@@ -1,0 +1,1 @@
+"""Class-conditional diffusion on codes of images: what the generators ``ddpm`` and ``ldm`` share."""

@@ -1,0 +1,94 @@
+"""Training of the autoencoder whose latents the diffusion model learns."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from bench.contracts import Context, Images
+from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from generators._diffusion.augment import random_symmetry
+from generators._diffusion.codecs import LatentCodec, PixelCodec, to_float
+from generators._diffusion.latent_options import LatentOptions
+from generators._diffusion.networks import build_autoencoder
+from generators._diffusion.training import Optimiser
+
+ENCODING_BATCH = 256
+
+
+def build(options: LatentOptions) -> AutoencoderKL:
+    """The untrained autoencoder of ``options``."""
+    return build_autoencoder(
+        3 * options.patch**2,
+        options.latent_channels,
+        options.ae_channels,
+        options.ae_layers,
+        options.ae_attention,
+    )
+
+
+def reconstruction_loss(x: Tensor, target: Tensor, edge_weight: float) -> Tensor:
+    """Mean |x - target| plus ``edge_weight`` times the same of horizontal and vertical differences.
+
+    The second term asks for sharp borders and texture, which the first alone blurs; it needs no pretrained network.
+    """
+    error = x - target
+    across = (error[..., 1:] - error[..., :-1]).abs().mean()
+    down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    return error.abs().mean() + edge_weight * (across + down)
+
+
+def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp logvar) || N(0, 1)) a latent number, averaged (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
+
+
+def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec, ctx: Context) -> AutoencoderKL:
+    """The EMA of an autoencoder trained on ``train``, on the CPU; resumes from ``ctx``."""
+    seed_all(ctx.seed)
+    pixels.to(ctx.device)
+    autoencoder = build(options).to(ctx.device)
+    ema = Ema(autoencoder, options.ae_ema)
+    optimiser = Optimiser(
+        autoencoder.parameters(),
+        lr=options.ae_lr,
+        steps=options.ae_steps,
+        warmup=min(options.warmup, options.ae_steps // 10),
+        decay=0.0,
+        clip=options.grad_clip,
+    )
+    source = PixelTensor(train.pixels, ctx.device)
+    draw = BatchRows(train.labels, options.ae_batch, balanced=False)
+
+    def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
+        x = to_float(random_symmetry(source[draw(rng)], options.augment, rng))
+        code = pixels.encode(x)
+        with autocast(ctx):
+            posterior = autoencoder.encode(code).latent_dist
+            z = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+            decoded = autoencoder.decode(z).sample
+        size = (x.shape[2], x.shape[3])
+        reconstruction = reconstruction_loss(pixels.decode(decoded.float(), size), x, options.edge_weight)
+        kl = kl_to_standard_normal(posterior.mean.float(), posterior.logvar.float())
+        loss = reconstruction + options.kl_weight * kl
+        optimiser.step(loss, i)
+        ema.update(autoencoder)
+        return {"loss": loss.detach(), "l1": reconstruction.detach(), "kl": kl.detach()}
+
+    autoencoder.train()
+    train_loop(ctx, options.ae_steps, {"autoencoder": autoencoder, "ema": ema, "optimiser": optimiser.adamw}, step)
+    return ema.module.to("cpu")
+
+
+@torch.no_grad()
+def measured_codec(autoencoder: AutoencoderKL, pixels: PixelCodec, x: Tensor, ctx: Context) -> LatentCodec:
+    """Codec whose latents of images ``x`` [N, 3, H, W] have mean 0 and SD 1 in every channel."""
+    channels = int(autoencoder.config["latent_channels"])
+    plain = LatentCodec(pixels, autoencoder, torch.zeros(channels), torch.ones(channels))
+    plain.to(ctx.device)
+    z = torch.cat([plain.encode(part.to(ctx.device)).cpu() for part in x.split(ENCODING_BATCH)])
+    std = z.std(dim=(0, 2, 3))
+    measured = LatentCodec(pixels, autoencoder, z.mean(dim=(0, 2, 3)), std.clamp(min=1e-6))
+    measured.to(ctx.device)
+    return measured

@@ -1,0 +1,136 @@
+"""Work of a fit by arithmetic on the layer shapes, without building a network or importing torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bench.contracts import Cost
+from generators._diffusion.latent_options import LatentOptions
+from generators._diffusion.options import DiffusionOptions
+
+BACKWARD = 3.0  # a training step costs a forward pass and a backward pass of twice its work
+TRAINING_COPIES = 5  # weights, gradients, two moments of AdamW, the moving average
+ACTIVATIONS_A_MAC = 3e-3  # float32 numbers kept for the backward pass a multiply-add; 3x3 convolutions of ~64 channels
+
+
+@dataclass
+class Tally:
+    """Multiply-adds of one image's forward pass, and parameters."""
+
+    macs: float = 0.0
+    parameters: float = 0.0
+
+    def conv(self, fan_in: int, fan_out: int, side: int, kernel: int = 3) -> None:
+        """A convolution with ``side`` x ``side`` outputs."""
+        weights = kernel * kernel * fan_in * fan_out
+        self.macs += weights * side * side
+        self.parameters += weights + fan_out
+
+    def residual(self, fan_in: int, fan_out: int, side: int, embedding: int = 0) -> None:
+        """Two convolutions, a projection where the width changes, and that of the time embedding."""
+        self.conv(fan_in, fan_out, side)
+        self.conv(fan_out, fan_out, side)
+        if fan_in != fan_out:
+            self.conv(fan_in, fan_out, side, kernel=1)
+        if embedding:
+            self.conv(embedding, fan_out, 1, kernel=1)
+
+    def attention(self, width: int, side: int) -> None:
+        """Query, key, value and output projections, and two products of side^2 x side^2."""
+        for _ in range(4):
+            self.conv(width, width, side, kernel=1)
+        self.macs += 2.0 * width * side**4
+
+
+def unet_tally(options: DiffusionOptions, channels: int, side: int) -> Tally:
+    """The UNet on codes [channels, side, side]."""
+    tally, widths = Tally(), options.channels
+    levels, embedding = len(widths), 4 * widths[0]
+    attends = [i >= levels - options.attention for i in range(levels)]
+    tally.conv(channels, widths[0], side)
+    skips, width = [widths[0]], widths[0]
+    for i, out in enumerate(widths):
+        for _ in range(options.layers):
+            tally.residual(width, out, side, embedding)
+            if attends[i]:
+                tally.attention(out, side)
+            width = out
+            skips.append(out)
+        if i + 1 < levels:
+            side = math.ceil(side / 2)
+            tally.conv(out, out, side)
+            skips.append(out)
+    tally.residual(width, width, side, embedding)
+    tally.residual(width, width, side, embedding)
+    if options.attention:
+        tally.attention(width, side)
+    for i in reversed(range(levels)):
+        for _ in range(options.layers + 1):
+            tally.residual(width + skips.pop(), widths[i], side, embedding)
+            if attends[i]:
+                tally.attention(widths[i], side)
+            width = widths[i]
+        if i:
+            side *= 2
+            tally.conv(width, width, side)
+    tally.conv(width, channels, side)
+    return tally
+
+
+def autoencoder_tallies(options: LatentOptions, side: int) -> tuple[Tally, Tally]:
+    """(encoder, decoder) on unshuffled pixels of ``side`` x ``side``."""
+    encoder, decoder = Tally(), Tally()
+    channels, widths, latent = 3 * options.patch**2, options.ae_channels, options.latent_channels
+    deepest, middle = widths[-1], math.ceil(side / options.reduction)
+    encoder.conv(channels, widths[0], side)
+    decoder.conv(latent, deepest, middle)
+    for half in (encoder, decoder):
+        half.residual(deepest, deepest, middle)
+        half.residual(deepest, deepest, middle)
+        if options.ae_attention:
+            half.attention(deepest, middle)
+    width, here = widths[0], side
+    for i, out in enumerate(widths):
+        for block in range(options.ae_layers):
+            encoder.residual(width if block == 0 else out, out, here)
+        for block in range(options.ae_layers + 1):
+            above = widths[min(i + 1, len(widths) - 1)]
+            decoder.residual(above if block == 0 else out, out, here)
+        width = out
+        if i + 1 < len(widths):
+            decoder.conv(widths[i + 1], widths[i + 1], here)
+            here = math.ceil(here / 2)
+            encoder.conv(out, out, here)
+    encoder.conv(deepest, 2 * latent, middle)
+    decoder.conv(widths[0], channels, side)
+    return encoder, decoder
+
+
+def denoiser_cost(options: DiffusionOptions, channels: int, side: int, frozen_macs: float = 0.0) -> Cost:
+    """Cost of training the UNet on codes [channels, side, side], each made at ``frozen_macs`` multiply-adds."""
+    tally = unet_tally(options, channels, side)
+    return _cost(tally, options.steps, options.batch, frozen_macs)
+
+
+def latent_cost(options: LatentOptions, size: int) -> Cost:
+    """Cost of both phases on images of ``size`` x ``size`` pixels; memory and disk of the larger one."""
+    unit = options.patch * options.stride * options.reduction
+    side = -(-size // unit) * unit // options.patch
+    encoder, decoder = autoencoder_tallies(options, side)
+    both = Tally(encoder.macs + decoder.macs, encoder.parameters + decoder.parameters)
+    first = _cost(both, options.ae_steps, options.ae_batch)
+    second = denoiser_cost(options, options.latent_channels, side // options.reduction, encoder.macs)
+    return Cost(
+        first.steps + second.steps,
+        first.flops + second.flops,
+        max(first.memory_mb, second.memory_mb),
+        max(first.disk_mb, second.disk_mb),
+    )
+
+
+def _cost(tally: Tally, steps: int, batch: int, frozen_macs: float = 0.0) -> Cost:
+    weights_mb = 4.0 * tally.parameters / 2**20
+    activations_mb = 4.0 * ACTIVATIONS_A_MAC * tally.macs * batch / 2**20
+    flops = 2.0 * steps * batch * (BACKWARD * tally.macs + frozen_macs)
+    return Cost(steps, flops, TRAINING_COPIES * weights_mb + activations_mb, TRAINING_COPIES * weights_mb)

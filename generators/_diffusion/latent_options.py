@@ -1,0 +1,38 @@
+"""Options of latent diffusion: those of the diffusion model and those of its autoencoder. No torch here."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from generators._diffusion.options import DiffusionOptions, Share, Width
+
+
+class LatentOptions(DiffusionOptions):
+    """``DiffusionOptions`` of the latent UNet, and of the autoencoder trained before it:
+
+    ae_steps, ae_batch, ae_lr, ae_ema  its training, with the warm-up of the UNet
+    ae_channels       width at each resolution; the code is 2 ** (levels - 1) times smaller than the unshuffled image
+    ae_layers, ae_attention  residual blocks a level; self-attention at the deepest one
+    patch             side of the pixel blocks that become channels before the first convolution; latents are
+                      patch * 2 ** (levels - 1) times smaller than the image
+    latent_channels   numbers a latent position
+    edge_weight       weight of the error of pixel differences beside that of pixels
+    kl_weight         weight of the KL divergence of the latents from a standard normal (Rombach et al. 2022: 1e-6)
+    """
+
+    ae_steps: PositiveInt = 800
+    ae_batch: PositiveInt = 64
+    ae_lr: PositiveFloat = 2e-3
+    ae_ema: Share = 0.99
+    ae_channels: tuple[Width, ...] = Field((64, 96), min_length=1)
+    ae_layers: PositiveInt = 1
+    ae_attention: bool = False
+    patch: PositiveInt = 2
+    latent_channels: PositiveInt = 4
+    edge_weight: float = Field(1.0, ge=0.0)
+    kl_weight: float = Field(1e-6, ge=0.0)
+
+    @property
+    def reduction(self) -> int:
+        """Unshuffled image side over latent side."""
+        return int(2 ** (len(self.ae_channels) - 1))

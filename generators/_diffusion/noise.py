@@ -1,0 +1,95 @@
+"""The forward process q(z_t | z_0), the regression targets, and the samplers of diffusers that reverse it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor
+
+from generators._diffusion.options import DiffusionOptions
+
+_SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear", "scaled_linear": "scaled_linear"}
+_PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon", "x0": "sample"}
+
+
+class ForwardProcess:
+    """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps (Ho et al. 2020, arXiv:2006.11239, eq. 4).
+
+    ``alpha``, ``sigma``: float32 [T], the factors of signal and noise.
+    """
+
+    def __init__(self, options: DiffusionOptions, device: str = "cpu") -> None:
+        abar = DDPMScheduler(**_scheduler_arguments(options)).alphas_cumprod.double()
+        self.alpha = abar.sqrt().float().to(device)
+        self.sigma = (1.0 - abar).sqrt().float().to(device)
+        self.prediction, self.min_snr = options.prediction, options.min_snr
+
+    def add_noise(self, z: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """z_t of codes ``z`` [B, C, h, w] at ``t`` int64 [B]."""
+        return _column(self.alpha[t]) * z + _column(self.sigma[t]) * eps
+
+    def target(self, z: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What the network is to predict; v = alpha eps - sigma z (Salimans & Ho 2022, arXiv:2202.00512)."""
+        if self.prediction == "epsilon":
+            return eps
+        if self.prediction == "x0":
+            return z
+        return _column(self.alpha[t]) * eps - _column(self.sigma[t]) * z
+
+    def weight(self, t: Tensor) -> Tensor:
+        """Loss weight float32 [B]: min(SNR, gamma) on the error of z_0, told in the predicted quantity's units.
+
+        Hang et al. (2023, arXiv:2303.09556), section 3.4: over SNR for epsilon, over SNR + 1 for v.
+        """
+        if self.min_snr is None:
+            return torch.ones_like(self.alpha[t])
+        snr = (self.alpha[t] / self.sigma[t]) ** 2
+        clipped = snr.clamp(max=self.min_snr)
+        return clipped / {"v": snr + 1.0, "epsilon": snr, "x0": torch.ones_like(snr)}[self.prediction]
+
+
+def stratified_timesteps(batch: int, timesteps: int, rng: torch.Generator) -> Tensor:
+    """int64 [batch], uniform on 0..timesteps-1 each, and evenly spread over a batch to lower the loss's variance.
+
+    Kingma et al. (2021, arXiv:2107.00630), appendix I.1: one shared offset, wrapped around.
+    """
+    u = (torch.rand((), generator=rng, dtype=torch.float64) + torch.arange(batch) / batch) % 1.0
+    return (u * timesteps).long()
+
+
+def build_sampler(options: DiffusionOptions, steps: int) -> tuple[Any, Tensor]:
+    """A scheduler of diffusers set to ``steps`` steps, and its timesteps int64 [steps], from noise to code."""
+    common = {**_scheduler_arguments(options), "timestep_spacing": "trailing"}
+    if options.sampler == "ddim":
+        scheduler: Any = DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)
+    else:
+        scheduler = DPMSolverMultistepScheduler(
+            **common, algorithm_type="dpmsolver++", solver_order=2, lower_order_final=True, final_sigmas_type="zero"
+        )
+    scheduler.set_timesteps(steps)
+    return scheduler, scheduler.timesteps
+
+
+def steps_from(options: DiffusionOptions, strength: float) -> tuple[int, int]:
+    """(total steps of the sampler, index of the first one used) to go back from noise time ``strength`` in (0, 1].
+
+    About ``sampling_steps`` steps are used whatever the strength: little noise is removed in small steps.
+    """
+    total = min(options.timesteps, math.ceil(options.sampling_steps / strength))
+    used = min(total, max(1, round(total * strength)))
+    return total, total - used
+
+
+def _scheduler_arguments(options: DiffusionOptions) -> dict[str, Any]:
+    return {
+        "num_train_timesteps": options.timesteps,
+        "beta_schedule": _SCHEDULES[options.schedule],
+        "prediction_type": _PREDICTIONS[options.prediction],
+    }
+
+
+def _column(factor: Tensor) -> Tensor:
+    return factor.view(-1, 1, 1, 1)

@@ -1,0 +1,88 @@
+"""Training of the denoising UNet on codes of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts import Context, Images
+from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from generators._diffusion.augment import random_symmetry
+from generators._diffusion.codecs import Codec, to_float
+from generators._diffusion.networks import build_unet
+from generators._diffusion.noise import ForwardProcess, stratified_timesteps
+from generators._diffusion.options import DiffusionOptions, learning_rate_factor
+
+
+class Optimiser:
+    """AdamW with warm-up, cosine decay and gradient clipping; the rate follows from the step alone."""
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], *, lr: float, steps: int, warmup: int, decay: float, clip: float
+    ) -> None:
+        self.parameters = list(parameters)
+        self.adamw = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=decay, betas=(0.9, 0.99))
+        self.lr, self.steps, self.warmup, self.clip = lr, steps, warmup, clip
+
+    def step(self, loss: Tensor, i: int) -> None:
+        """One update from the gradient of ``loss`` at step ``i`` (from 0)."""
+        for group in self.adamw.param_groups:
+            group["lr"] = self.lr * learning_rate_factor(i, self.steps, self.warmup)
+        self.adamw.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.adamw.step()
+
+
+def evenly_spaced(train: Images, numbers: int = 2**25) -> Tensor:
+    """Images of ``train`` at even distances, float32 [n, 3, H, W] with at most ``numbers`` numbers, for statistics."""
+    height, width = train.size
+    n = min(len(train), max(1, numbers // (3 * height * width)))
+    rows = torch.linspace(0, len(train) - 1, n, dtype=torch.float64).round().long()
+    return to_float(PixelTensor(train.take(rows.numpy()).pixels)[torch.arange(len(rows))])
+
+
+def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: Context) -> nn.Module:
+    """The EMA of a UNet trained on the codes of ``train``, on the CPU; resumes from ``ctx``."""
+    seed_all(ctx.seed)
+    codec.to(ctx.device)
+    unet = build_unet(options, codec.code_shape(train.size), train.num_classes).to(ctx.device)
+    ema = Ema(unet, options.ema)
+    optimiser = Optimiser(
+        unet.parameters(),
+        lr=options.lr,
+        steps=options.steps,
+        warmup=options.warmup,
+        decay=options.weight_decay,
+        clip=options.grad_clip,
+    )
+    process = ForwardProcess(options, ctx.device)
+    pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
+    draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
+
+    def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
+        rows = draw(rng)
+        x = to_float(random_symmetry(pixels[rows], options.augment, rng))
+        y = dropped_labels(labels[rows], train.num_classes, options.class_dropout, rng).to(ctx.device)
+        t = stratified_timesteps(options.batch, options.timesteps, rng).to(ctx.device)
+        with autocast(ctx):
+            with torch.no_grad():
+                z = codec.encode(x)
+            eps = torch.randn_like(z)
+            predicted = unet(process.add_noise(z, eps, t), t, class_labels=y).sample
+        error = (predicted.float() - process.target(z, eps, t)).square().mean(dim=(1, 2, 3))
+        loss = (process.weight(t) * error).mean()
+        optimiser.step(loss, i)
+        ema.update(unet)
+        return {"loss": loss.detach()}
+
+    unet.train()
+    train_loop(ctx, options.steps, {"unet": unet, "ema": ema, "optimiser": optimiser.adamw}, step)
+    return ema.module.to("cpu")
+
+
+def dropped_labels(labels: Tensor, null: int, share: float, rng: torch.Generator) -> Tensor:
+    """``labels`` int64 [B] with about ``share`` of them replaced by the class ``null`` (Ho & Salimans 2022)."""
+    return torch.where(torch.rand(len(labels), generator=rng) < share, null, labels)
