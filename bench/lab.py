@@ -16,6 +16,7 @@ from bench.context import StageContext
 from bench.contracts import Images, Labels, Probabilities, Strings, Task, Threshold
 from bench.errors import CapabilityError, LeakError, StageError
 from bench.folds import grouped_folds
+from bench.heldout import HeldOut
 from bench.keys import digest, stage_seed
 from bench.pixels import UInt8, take_rows
 from bench.store import Stored
@@ -81,14 +82,13 @@ class Lab:
         task: Task,
         splits: Mapping[str, Images],
         split_checksum: str,
-        held_out: Callable[[Labels, int], Images],
-        held_out_pool: Images,
+        held_out: HeldOut,
         leak_guard: Callable[[Images, str], None],
     ) -> None:
         self.bench, self.task, self.seed = bench, task, int(bench.seed or 0)
         self.train, self.val_select, self.val_thresh = (splits[k] for k in ("train", "val_select", "val_thresh"))
         self.split_checksum = split_checksum
-        self._draw_held_out, self._held_out_pool, self._leak_guard = held_out, held_out_pool, leak_guard
+        self._held_out, self._leak_guard = held_out, leak_guard
         self._train_ids = frozenset(map(str, self.train.ids))
         self._held_out_ids: set[str] = set()
         self._objects: dict[str, Any] = {}
@@ -102,15 +102,15 @@ class Lab:
         """Fit the run's generator (or another by ``name``) on ``train``; raises LeakError for images not in train."""
         cls, config, name = self._plugin("generator", name, options)
         self._check_origin(train, f"generator {name!r}", allow_held_out=False)
-        told_held_out = hasattr(cls, "fit_held_out")
+        pool = self._held_out.pool(self.train) if hasattr(cls, "fit_held_out") else None
         inputs: dict[str, Any] = {"train": train.key, "precision": self.bench.precision}
-        if told_held_out:
-            inputs["held_out"] = self._held_out_pool.key
+        if pool is not None:
+            inputs["held_out"] = pool.key
 
         def make(out: Path, ctx: StageContext) -> Mapping[str, Any]:
             generator = cls(config)
-            if told_held_out:
-                generator.fit_held_out(train, self._held_out_pool, ctx)
+            if pool is not None:
+                generator.fit_held_out(train, pool, ctx)
             else:
                 generator.fit(train, ctx)
             generator.save(_new_folder(out / "model"))
@@ -164,7 +164,7 @@ class Lab:
 
     def held_out(self, labels: Labels, *, stream: str) -> Images:
         """Real images no generator saw, for the oracle arm: the oracle half of the reserve, or fresh draws."""
-        images = self._draw_held_out(labels, stage_seed(self.seed, f"held-out/{stream}"))
+        images = self._held_out.draw(labels, stage_seed(self.seed, f"held-out/{stream}"))
         self._held_out_ids.update(map(str, images.ids))
         return images
 

@@ -1,0 +1,222 @@
+"""From fitted arms to numbers: predictions, features and metrics, each a stage of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts import Estimate, FeatureEvidence, Images, PredictionEvidence, Probabilities, Task, Threshold
+from bench.keys import digest
+from bench.lab import Fitted, Lab, fit_threshold
+from bench.record import EstimateRecord, FileRecord
+from bench.workbench import Workbench
+
+RULES = ("0.5", "youden", "sens90", "sens95")
+PIXEL_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions of one arm with one seed and what follows from them."""
+
+    test_scores: Probabilities
+    thresholds: dict[str, Threshold]
+    val_scores: Probabilities
+    metrics: dict[str, EstimateRecord]
+
+
+def judge(bench: Workbench, lab: Lab, classifier: Fitted, test: Images) -> Judged:
+    """Predict on test, fit thresholds on val_thresh, measure."""
+    from bench.metrics import VERSION
+
+    scores = lab.predict(classifier, test, title="test")
+    val_scores = lab.predict(classifier, lab.val_thresh, title="val_thresh")
+    cuts = {r: fit_threshold(r, lab.val_thresh, val_scores, lab.task, lab.split_checksum) for r in RULES}
+
+    def measure(seed: int) -> dict[str, Any]:
+        from bench.metrics import measure_predictions
+
+        names, positive = lab.task.class_names, lab.task.positive
+        evidence = PredictionEvidence(test.labels, np.asarray(scores), test.ids, test.groups, names, positive, cuts)
+        found = measure_predictions(evidence, seed=measure_seed(), replicates=bench.config.replicates)
+        return {name: vars(e) for name, e in found.items()}
+
+    inputs = {"classifier": classifier.key, "test": test.key, "val_thresh": lab.val_thresh.key}
+    inputs["precision"] = bench.precision
+    plugin, config = f"bench.metrics@{VERSION}", {"replicates": bench.config.replicates}
+    found = bench.json_stage("measure", "measure predictions", plugin, config, inputs, measure)
+    return Judged(scores, cuts, val_scores, {k: EstimateRecord(**v) for k, v in found.items()})
+
+
+def measure_seed() -> int:
+    """Seed of every interval, the same for all, so that anyone can recompute it from stored predictions."""
+    return 0
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The ``domain`` extractor: a classifier fitted on train, the same for all generators, seeds and protocols."""
+
+    lab: Lab
+    fitted: Fitted
+
+    @property
+    def name(self) -> str:
+        """E.g. ``domain:small_cnn@1:32px``: rows with different names never share a ranking."""
+        version = getattr(self.fitted.cls, "version", "0")
+        return f"domain:{self.fitted.name}@{version}:{self.lab.train.size[0]}px"
+
+    def features(self, images: Images, title: str) -> NDArray[np.float32]:
+        """float32 [N, D]."""
+        return self.lab.embed(self.fitted, images, title=title)
+
+
+def measure_fidelity(
+    bench: Workbench, space: FeatureSpace, train: Images, reference: Images, synthetic: Images
+) -> tuple[dict[str, EstimateRecord], dict[str, EstimateRecord]]:
+    """(metrics, real-vs-real floor) of ``synthetic`` against the held-out ``reference``."""
+    from bench.metrics import VERSION
+
+    def measure(seed: int) -> dict[str, Any]:
+        from bench.metrics import measure_features, real_floor
+
+        parts = [np.asarray(space.features(x, t)) for x, t in _sides(train, reference, synthetic)]
+        evidence = FeatureEvidence(
+            *parts, train.labels, reference.labels, synthetic.labels, train.groups, reference.groups,
+            train.class_names, space.name, encoders=_encoders(space, train, reference, synthetic),
+        )  # fmt: skip
+        found = measure_features(evidence, seed=measure_seed())
+        floor = real_floor(parts[0], parts[1], n=min(len(reference), len(synthetic)), seed=measure_seed())
+        return {"metrics": _plain(found), "floor": _plain(floor)}
+
+    inputs = {
+        "extractor": space.fitted.key,
+        "train": train.key,
+        "reference": reference.key,
+        "synthetic": synthetic.key,
+        "precision": bench.precision,
+    }
+    found = bench.json_stage(
+        "measure", f"fidelity and memorization of {len(synthetic)} images", f"bench.metrics@{VERSION}",
+        {"pixel_side": PIXEL_SIDE}, inputs, measure,
+    )  # fmt: skip
+    return tuple({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))  # type: ignore[return-value]
+
+
+def _sides(train: Images, reference: Images, synthetic: Images) -> list[tuple[Images, str]]:
+    return [(train, "train"), (reference, "held-out reference"), (synthetic, "synthetic")]
+
+
+def _encoders(
+    space: FeatureSpace, train: Images, reference: Images, synthetic: Images
+) -> Mapping[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Encoders of memorization: low-resolution pixels and the domain embedding, in all eight orientations."""
+    from bench.metrics import pixel_features, symmetric_features
+
+    pixels = tuple(
+        symmetric_features(x.pixels, lambda p: pixel_features(p, PIXEL_SIDE))
+        for x, _ in _sides(train, reference, synthetic)
+    )
+    return {"pixels": pixels}  # type: ignore[dict-item]
+
+
+def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: vars(e) for name, e in estimates.items()}
+
+
+def colour_floor(bench: Workbench, task: Task, train: Images, test: Images) -> EstimateRecord:
+    """AUC of a logistic regression on mean and SD of R, G, B: what colour alone can tell."""
+    from bench.metrics import VERSION
+
+    def measure(seed: int) -> dict[str, Any]:
+        from bench.metrics import colour_floor as fit_floor
+        from bench.stats import delong
+
+        scores = fit_floor(train, test, task.positive)
+        found = delong(test.labels == task.positive, scores)
+        return vars(
+            Estimate(
+                found.auc, found.low, found.high, len(test), "", "higher",
+                "logistic regression on mean and SD of R, G, B; DeLong",
+            )
+        )  # fmt: skip
+
+    inputs = {"train": train.key, "test": test.key, "positive": task.positive}
+    plugin = f"bench.metrics@{VERSION}"
+    return EstimateRecord(**bench.json_stage("measure", "colour floor", plugin, {"floor": "colour"}, inputs, measure))
+
+
+def compare(
+    bench: Workbench,
+    test: Images,
+    positive: int,
+    a: Sequence[Probabilities],
+    b: Sequence[Probabilities],
+    keys: list[str],
+) -> dict[str, Any]:
+    """AUC of arm ``a`` minus arm ``b`` (scores [N, K] per seed): estimate, p and minimum detectable difference."""
+    from bench.metrics import VERSION
+
+    def measure(seed: int) -> dict[str, Any]:
+        from bench.stats import minimum_detectable_difference, two_level_bootstrap
+
+        y = test.labels == positive
+        found = two_level_bootstrap(
+            y, np.stack([s[:, positive] for s in a]), np.stack([s[:, positive] for s in b]),
+            groups=test.groups, replicates=bench.config.replicates, seed=measure_seed(),
+        )  # fmt: skip
+        method = f"two-level bootstrap over {len(a)} paired seeds and clusters, {bench.config.replicates} replicates"
+        method += f"; {found.note}" if found.note else ""
+        estimate = Estimate(found.value, found.low, found.high, len(y), "", "higher", method)
+        return {
+            "estimate": vars(estimate),
+            "p": found.p,
+            "mdd": float(minimum_detectable_difference(found.se)),
+        }
+
+    inputs = {"predictions": keys, "test": test.key, "positive": positive}
+    config = {"replicates": bench.config.replicates}
+    result: dict[str, Any] = bench.json_stage(
+        "compare", "compare arms", f"bench.metrics@{VERSION}", config, inputs, measure
+    )
+    return result
+
+
+def write_predictions(path: Path, images: Images, scores: Probabilities) -> FileRecord:
+    """Store ids, groups, y and scores [N, K] as npz with equal bytes for equal content; returns its record entry."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(file, ids=images.ids, groups=images.groups, y=images.labels, scores=np.asarray(scores))
+    return FileRecord(
+        path=str(path.relative_to(path.parent.parent)),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        n=len(images),
+    )
+
+
+def nearest_rows(bench: Workbench, synthetic: Images, train: Images) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Nearest train row [M] of each synthetic image and its distance [M]: pixels at 16 x 16, eight orientations."""
+    from bench.metrics import VERSION
+
+    def measure(seed: int) -> dict[str, Any]:
+        from bench.metrics import nearest, pixel_features, symmetric_features
+
+        queries = symmetric_features(synthetic.pixels, lambda p: pixel_features(p, PIXEL_SIDE))
+        rows, distances = nearest(queries, pixel_features(train.pixels, PIXEL_SIDE))
+        return {"rows": rows.tolist(), "distances": distances.tolist()}
+
+    inputs = {"synthetic": synthetic.key, "train": train.key}
+    plugin = f"bench.metrics@{VERSION}"
+    found = bench.json_stage("measure", "nearest training images", plugin, {"side": PIXEL_SIDE}, inputs, measure)
+    return np.array(found["rows"], dtype=np.int64), np.array(found["distances"])
+
+
+def pair_key(*parts: str) -> str:
+    """A key for things that belong together."""
+    return digest(list(parts))
