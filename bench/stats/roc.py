@@ -199,7 +199,7 @@ def _midway(cuts: Float, index: int) -> float:
 
 
 def average_precision(y: ArrayLike, score: ArrayLike) -> float:
-    """Sum over recall steps of the precision at the step (not the trapezoid area); a constant score gives the prevalence."""
+    """Sum over recall steps of the precision at the step, not the trapezoid area; the prevalence for equal scores."""
     labels, values = two_classes(y, score)
     true, false, _ = cumulative_counts(labels, values)
     gained = np.diff(true, prepend=0)

@@ -1,0 +1,163 @@
+"""Everything the tables say of one classifier on one evaluation split, each number with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bench import stats
+from bench.contracts import Direction, Estimate, PredictionEvidence, Threshold
+from bench.errors import DataError
+from bench.metrics.arrays import Bool, Float
+from bench.metrics.estimates import defined
+from bench.stats import calibration
+from bench.stats.bootstrap import Bootstrapped, Statistic, bootstrap_statistics, stratified_bootstrap
+from bench.stats.checks import group_codes
+from bench.stats.weighted import average_precision_of, calibration_error_of, mean_of, partial_auc_of
+
+SHARES = ("sensitivity", "specificity", "accuracy")
+
+
+def measure_predictions(evidence: PredictionEvidence, seed: int, replicates: int = 10_000) -> dict[str, Estimate]:
+    """All metrics of one set of predictions: name -> estimate, undefined ones with their reason.
+
+    "auc" (DeLong, logit limits); for each threshold rule "sensitivity@RULE", "specificity@RULE", "accuracy@RULE"
+    (bootstrap stratified by class and clustered by group, Wilson limits in ``extra``, Clopper-Pearson limits at 0 and
+    1); "pauc80", "average_precision", "brier", "log_loss", "ece"; "specificity@test-sens90|95" with the cut chosen on
+    these very cases; with more than two classes "auc[CLASS]" one-vs-rest and "auc_macro".
+    """
+    labels = np.asarray(evidence.y) == evidence.positive
+    score = _positive_score(evidence)
+    out = {"auc": measure_auc(labels, score, evidence.groups, seed, replicates)}
+    for rule, threshold in evidence.thresholds.items():
+        out |= measure_threshold(labels, score, evidence.groups, threshold, rule, seed, replicates)
+    out |= _ranking_and_calibration(labels, score, evidence.groups, seed, min(replicates, 2_000))
+    for target in (0.9, 0.95):
+        name = f"specificity@test-sens{round(100 * target)}"
+        out[name] = defined(partial(_specificity, labels, score, target), len(labels), "higher")
+    if len(evidence.class_names) > 2:
+        out |= _one_versus_rest(evidence, seed, replicates)
+    return out
+
+
+def measure_auc(labels: Bool, score: Float, groups: Any, seed: int, replicates: int) -> Estimate:
+    """AUC of score [N] for labels bool [N]; limits by DeLong on the logit scale, clustered bootstrap in ``extra``."""
+    return defined(partial(_auc, labels, score, groups, seed, replicates), len(labels), "higher")
+
+
+def _auc(labels: Bool, score: Float, groups: Any, seed: int, replicates: int) -> Estimate:
+    found = stats.delong(labels, score)
+    extra: dict[str, Any] = {"positives": int(labels.sum()), "negatives": int((~labels).sum()), "se": found.se}
+    if np.ptp(score) == 0:
+        extra["note"] = "all scores are equal: the classifier does not tell cases apart"
+        return Estimate(found.auc, None, None, len(labels), "", "higher", "no interval: constant scores", extra=extra)
+    boot = stratified_bootstrap(labels, score, 0.5, groups, replicates, seed)["auc"]
+    extra["bootstrap"] = {"low": boot.low, "high": boot.high, "se": boot.se, "replicates": replicates, "seed": seed}
+    if found.auc in (0.0, 1.0):
+        smaller = min(extra["positives"], extra["negatives"])
+        low, high = stats.proportion_interval(round(found.auc * smaller), smaller, "clopper-pearson")
+        method = "Clopper-Pearson on the smaller class"
+    else:
+        low, high, method = found.logit_low, found.logit_high, "DeLong, logit"
+    return Estimate(found.auc, low, high, len(labels), "", "higher", method, extra=extra)
+
+
+def measure_threshold(
+    labels: Bool, score: Float, groups: Any, threshold: Threshold, rule: str, seed: int, replicates: int
+) -> dict[str, Estimate]:
+    """Sensitivity, specificity and accuracy at ``threshold``, named NAME@RULE."""
+    boot = stratified_bootstrap(labels, score, threshold.value, groups, replicates, seed)
+    right = (score >= threshold.value) == labels
+    masks = {"sensitivity": labels, "specificity": ~labels, "accuracy": np.ones(len(labels), dtype=bool)}
+    cut = {
+        "rule": rule,
+        "threshold": threshold.value,
+        "split": threshold.split,
+        "split_checksum": threshold.split_checksum,
+    }
+    return {
+        f"{name}@{rule}": _share(right[masks[name]], boot.get(name), name, groups is not None, cut) for name in SHARES
+    }
+
+
+def _share(right: Bool, boot: Bootstrapped | None, name: str, clustered: bool, cut: dict[str, Any]) -> Estimate:
+    k, n = int(right.sum()), len(right)
+    if boot is None:
+        absent = "positive" if name == "sensitivity" else "negative"
+        return Estimate.undefined(f"no case is {absent}", n=0, direction="higher")
+    wilson = stats.proportion_interval(k, n)
+    extra = {"k": k, "wilson": list(wilson), "se": boot.se, **cut}
+    if k in (0, n):
+        low, high = stats.proportion_interval(k, n, "clopper-pearson")
+        return Estimate(k / n, low, high, n, "", "higher", "Clopper-Pearson", extra=extra)
+    kind = "stratified, clustered" if clustered else "stratified"
+    method = f"bootstrap, {kind}, {len(boot.replicates)} replicates"
+    return Estimate(k / n, boot.low, boot.high, n, "", "higher", method, extra=extra)
+
+
+def _ranking_and_calibration(
+    labels: Bool, score: Float, groups: Any, seed: int, replicates: int
+) -> dict[str, Estimate]:
+    """Metrics whose interval comes from weights of cases."""
+    probability = bool(np.all((score >= 0) & (score <= 1)))
+    ranking: dict[str, Statistic] = {}
+    if labels.any() and not labels.all():
+        ranking = {"pauc80": partial_auc_of(labels, score), "average_precision": average_precision_of(labels, score)}
+    errors: dict[str, Statistic] = {}
+    if probability:
+        errors = {
+            "brier": mean_of(calibration.brier_terms(labels, score)),
+            "log_loss": mean_of(calibration.log_loss_terms(labels, score)),
+            "ece": calibration_error_of(labels, score),
+        }
+    boot = bootstrap_statistics(labels, ranking | errors, group_codes(groups, len(labels)), replicates, seed)
+    n = len(labels)
+    out = {name: _bootstrapped(found, n, "higher" if name in ranking else "lower") for name, found in boot.items()}
+    for name in ("pauc80", "average_precision"):
+        out.setdefault(name, Estimate.undefined("one class is absent", n=n, direction="higher"))
+    for name in ("brier", "log_loss", "ece"):
+        out.setdefault(name, Estimate.undefined("the scores are not probabilities", n=n, direction="lower"))
+    return out
+
+
+def _bootstrapped(found: Bootstrapped, n: int, direction: Direction) -> Estimate:
+    method = f"bootstrap, stratified, {len(found.replicates)} replicates"
+    return Estimate(found.value, found.low, found.high, n, "", direction, method, extra={"se": found.se})
+
+
+def _specificity(labels: Bool, score: Float, target: float) -> Estimate:
+    value = stats.specificity_at_sensitivity(labels, score, target)
+    negatives = int((~labels).sum())
+    low, high = stats.proportion_interval(round(value * negatives), negatives)
+    note = "the cut is chosen on these cases: for an operating result see the rules fitted elsewhere"
+    return Estimate(value, low, high, negatives, "", "higher", "Wilson given the cut", extra={"note": note})
+
+
+def _one_versus_rest(evidence: PredictionEvidence, seed: int, replicates: int) -> dict[str, Estimate]:
+    """AUC of each class against all others, and their unweighted mean over the classes that have one."""
+    out = {
+        f"auc[{name}]": measure_auc(
+            np.asarray(evidence.y) == c, evidence.scores[:, c].astype(np.float64), evidence.groups, seed, replicates
+        )
+        for c, name in enumerate(evidence.class_names)
+    }
+    values = [e.value for e in out.values() if e.value is not None]
+    missing = [name for name, e in out.items() if e.value is None]
+    macro = Estimate.undefined(f"{', '.join(missing)} is undefined", n=len(evidence.y), direction="higher")
+    if not missing:
+        macro = replace(macro, value=float(np.mean(values)), reason=None, method="mean one-vs-rest, no interval")
+    return out | {"auc_macro": macro}
+
+
+def _positive_score(evidence: PredictionEvidence) -> Float:
+    scores = np.asarray(evidence.scores)
+    if scores.ndim != 2 or scores.shape != (len(evidence.y), len(evidence.class_names)):
+        expected = (len(evidence.y), len(evidence.class_names))
+        raise DataError(f"scores have shape {scores.shape}, expected [cases, classes] = {expected}")
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+        raise DataError(f"the scores of image {evidence.ids[row]} are not finite: the classifier did not converge")
+    return scores[:, evidence.positive].astype(np.float64)

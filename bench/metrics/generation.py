@@ -1,0 +1,200 @@
+"""Everything the tables say of one synthetic set under one extractor: fidelity, diversity, memorization.
+
+The reference of fidelity is the held-out set, never train: a distance to train prefers copies. Distances depend on n,
+so synthetic and reference are brought to the same n (seeded subsample), which every estimate names.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts import Direction, Estimate, FeatureEvidence
+from bench.metrics import memorization
+from bench.metrics.arrays import Features, Float, Int, Kernel, features
+from bench.metrics.estimates import defined, of_share
+from bench.metrics.frechet import frechet_distance, frechet_se
+from bench.metrics.kernel import kernel_distance
+from bench.metrics.prdc import PRDC, prdc
+from bench.stats.checks import normal_quantile
+from bench.stats.resample import draw_counts
+
+LEAST_PER_CLASS = 50
+NEIGHBOURS = 5
+Z95 = normal_quantile(0.975)
+Array = NDArray[Any]
+
+
+def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_000) -> dict[str, Estimate]:
+    """All metrics of one synthetic set: name -> estimate, undefined ones with their reason.
+
+    Fidelity against held-out reals at equal n: "fid", "kid", "precision", "recall", "density", "coverage"; by class
+    "fid[CLASS]", "kid[CLASS]", "coverage[CLASS]". Memorization against train: "copy_rate", "nn_ratio",
+    "share_nearer_train", "authenticity", and the same under each of ``evidence.encoders`` as "copy_rate[ENCODER]"...
+    with, beside each, what held-out reals give ("null" in ``extra``) where that is defined.
+    """
+    out = measure_fidelity(evidence.held_out, evidence.synthetic, seed, replicates)
+    for c, name in enumerate(evidence.class_names):
+        real = evidence.held_out[evidence.held_out_labels == c]
+        synthetic = evidence.synthetic[evidence.synthetic_labels == c]
+        out |= {f"{metric}[{name}]": estimate for metric, estimate in _of_class(real, synthetic, name, seed).items()}
+    sets = evidence.train, evidence.held_out, evidence.synthetic
+    out |= measure_memorization(*sets, evidence.train_groups, seed, replicates)
+    for encoder, arrays in evidence.encoders.items():
+        found = measure_memorization(*arrays, evidence.train_groups, seed, replicates)
+        out |= {f"{metric}[{encoder}]": estimate for metric, estimate in found.items()}
+    return out
+
+
+def real_floor(
+    train: Array, held_out: Array, seed: int, n: int | None = None, replicates: int = 1_000
+) -> dict[str, Estimate]:
+    """The fidelity metrics of real against real: ``n`` training images in the place of synthetic ones.
+
+    train [T, D], held_out [H, D]; ``n`` (default as many as possible) of each. No generator can be expected to do
+    better, and none is told apart from reality by less.
+    """
+    rng = np.random.default_rng(seed)
+    n = min(len(train), len(held_out)) if n is None else min(n, len(train), len(held_out))
+    return measure_fidelity(subsample(held_out, n, rng), subsample(train, n, rng), seed, replicates)
+
+
+def measure_fidelity(real: Array, synthetic: Array, seed: int, replicates: int = 1_000) -> dict[str, Estimate]:
+    """FID, KID, precision, recall, density, coverage of synthetic [M, D] against real [N, D] at equal n."""
+    real, synthetic, n = equal_n(real, synthetic, seed)
+    out = {
+        "fid": defined(partial(_fid, real, synthetic, seed), n, "lower"),
+        "kid": defined(partial(_kid, real, synthetic), n, "lower"),
+    }
+    manifolds = defined(lambda: Estimate(0.0, extra={"prdc": prdc(real, synthetic, NEIGHBOURS)}), n, "higher")
+    for name in ("precision", "recall", "density", "coverage"):
+        found: PRDC | None = manifolds.extra.get("prdc")
+        out[name] = manifolds if found is None else _of_manifold(found, name, n, seed, replicates)
+    return out
+
+
+def _fid(real: Features, synthetic: Features, seed: int) -> Estimate:
+    x, y = features(real, "held_out", least=4), features(synthetic, "synthetic", least=4)
+    found, se = frechet_distance(x, y), frechet_se(x, y, seed=seed)
+    low, high = max(0.0, found.raw - Z95 * se), max(0.0, found.raw + Z95 * se)
+    method = "ddof 1; delete-a-block jackknife, 10 blocks a side"
+    return Estimate(float(found), low, high, len(x), "", "lower", method, extra={"raw": found.raw, "se": se})
+
+
+def _kid(real: Features, synthetic: Features) -> Estimate:
+    found: Kernel = kernel_distance(real, synthetic)
+    low, high = float(found) - Z95 * found.se, float(found) + Z95 * found.se
+    return Estimate(
+        float(found), low, high, len(real), "", "lower", "unbiased, all pairs; U-statistic", extra={"se": found.se}
+    )
+
+
+def _of_manifold(found: PRDC, name: str, n: int, seed: int, replicates: int) -> Estimate:
+    each: Array = {
+        "precision": found.in_real,
+        "density": found.density_of,
+        "recall": found.in_synthetic,
+        "coverage": found.covered,
+    }[name].astype(np.float64)
+    low, high = _mean_interval(each, seed, replicates)
+    over = "synthetic" if name in ("precision", "density") else "held-out"
+    method = f"k = {found.k}, ties {found.ties}; bootstrap over {over} images with fixed balls"
+    extra = {"se": float(np.std(each) / np.sqrt(len(each)))}
+    return Estimate(found[name], low, high, n, "", "higher", method, extra=extra)
+
+
+def _mean_interval(values: Float, seed: int, replicates: int) -> tuple[float, float]:
+    """Percentile bootstrap limits of a mean; Clopper-Pearson limits where all values are 0 or all are 1."""
+    if np.ptp(values) == 0 and values[0] in (0.0, 1.0):
+        from bench.stats import proportion_interval
+
+        return proportion_interval(int(values.sum()), len(values), "clopper-pearson")
+    kinds, of = np.unique(values, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    means = draw_counts(rng, len(values), np.sort(of), len(kinds), replicates) @ kinds / len(values)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _of_class(real: Array, synthetic: Array, name: str, seed: int) -> dict[str, Estimate]:
+    """Class-conditional fidelity, undefined where a class has too few images to be measured."""
+    directions: dict[str, Direction] = {"fid": "lower", "kid": "lower", "coverage": "higher"}
+    n = min(len(real), len(synthetic))
+    if len(synthetic) == 0 and len(real) > 0:
+        absent = Estimate(0.0, 0.0, 0.0, len(real), "", "higher", f"no synthetic image of class {name}")
+        reason = f"no synthetic image is of class {name}"
+        return {"coverage": absent} | {
+            metric: Estimate.undefined(reason, n=0, direction="lower") for metric in ("fid", "kid")
+        }
+    if n < LEAST_PER_CLASS:
+        reason = f"class {name} has n = {n} and at least {LEAST_PER_CLASS} are needed"
+        return {metric: Estimate.undefined(reason, n=n, direction=d) for metric, d in directions.items()}
+    found = measure_fidelity(real, synthetic, seed)
+    return {metric: found[metric] for metric in directions}
+
+
+def measure_memorization(
+    train: Array, held_out: Array, synthetic: Array, train_groups: Any, seed: int, replicates: int = 1_000
+) -> dict[str, Estimate]:
+    """Copy rate, NN ratio, share nearer train, authenticity of one encoder, each beside its held-out null.
+
+    train [T, D]; held_out [H, D], synthetic [M, D], or all three [8, N, D] with the orientations of each image
+    (train's first is used).
+    """
+    train = np.asarray(train)[0] if np.asarray(train).ndim == 3 else np.asarray(train)
+    n = int(np.asarray(synthetic).shape[-2])
+    return {
+        "copy_rate": defined(partial(_copy_rate, train, held_out, synthetic), n, "lower"),
+        "nn_ratio": defined(partial(_nn_ratio, train, held_out, synthetic, train_groups, seed, replicates), n, "none"),
+        "share_nearer_train": defined(partial(_nearer, train, held_out, synthetic, seed), n, "none"),
+        "authenticity": defined(partial(_authenticity, train, held_out, synthetic), n, "none"),
+    }
+
+
+def _copy_rate(train: Array, held_out: Array, synthetic: Array) -> Estimate:
+    found = memorization.copy_rate(train, held_out, synthetic)
+    estimate = of_share(found, "lower", "1 % quantile of held-out distances")
+    estimate.extra.update(threshold=found.threshold, null=found.held_out_share)
+    return estimate
+
+
+def _nn_ratio(train: Array, held_out: Array, synthetic: Array, groups: Any, seed: int, replicates: int) -> Estimate:
+    ratios = memorization.nn_ratio(train, synthetic, groups)
+    null = float(np.median(memorization.nn_ratio(train, held_out, groups)))
+    rng = np.random.default_rng(seed)
+    medians = np.median(ratios[rng.integers(0, len(ratios), (replicates, len(ratios)))], axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    method = "median; bootstrap over synthetic images"
+    value = float(np.median(ratios))
+    return Estimate(value, float(low), float(high), len(ratios), "", "none", method, extra={"null": null})
+
+
+def _nearer(train: Array, held_out: Array, synthetic: Array, seed: int) -> Estimate:
+    plain = np.asarray(held_out)[0] if np.asarray(held_out).ndim == 3 else held_out
+    estimate = of_share(memorization.share_nearer_train(train, plain, synthetic, seed), "none")
+    estimate.extra["null"] = 0.5
+    return estimate
+
+
+def _authenticity(train: Array, held_out: Array, synthetic: Array) -> Estimate:
+    estimate = of_share(memorization.authenticity(train, synthetic), "none")
+    estimate.extra["null"] = float(memorization.authenticity(train, held_out))
+    return estimate
+
+
+def equal_n(real: Array, synthetic: Array, seed: int) -> tuple[Array, Array, int]:
+    """Both sets [n, D] at n = min of the two sizes; the larger one loses random rows (seeded), never its order."""
+    n = min(len(real), len(synthetic))
+    rng = np.random.default_rng(seed)
+    return subsample(real, n, rng), subsample(synthetic, n, rng), n
+
+
+def subsample(rows: Array, n: int, rng: np.random.Generator) -> Array:
+    """``n`` random rows of ``rows`` [N, ...] in their order; all of them, and no random number, at n = N."""
+    if n == len(rows):
+        return rows
+    chosen: Int = np.sort(rng.choice(len(rows), n, replace=False))
+    return rows[chosen]

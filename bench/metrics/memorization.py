@@ -1,0 +1,181 @@
+"""Has the generator copied its training images? Distances of synthetic images to train, beside held-out real ones.
+
+Where features are [8, N, D] the first axis holds the eight flips and rotations of an image (see
+:func:`bench.metrics.features.symmetric_features`), and the distance to a training image is the smallest of the eight.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.errors import ConfigError, DataError, UndefinedMetric
+from bench.metrics.arrays import Features, Float, Int, Share, features, same_width
+from bench.metrics.neighbours import k_nearest
+
+
+class Nearest(NamedTuple):
+    """Row int64 [N] of the nearest reference image (the lowest on ties) and the distance float64 [N] to it."""
+
+    rows: Int
+    distances: Float
+
+
+def nearest(images: ArrayLike, reference: ArrayLike, name: str = "images") -> Nearest:
+    """The nearest of ``reference`` [T, D] to each of ``images`` [N, D], exactly.
+
+    images [8, N, D] holds orientations: the nearest over all of them. Raises :class:`DataError` on NaN.
+    """
+    targets = features(reference, "reference")
+    best: Nearest | None = None
+    for rows in _orientations(images, name):
+        same_width(images=rows, reference=targets)
+        found = k_nearest(rows, targets)
+        row, distance = found.row[:, 0], found.distance[:, 0]
+        if best is not None:
+            closer = distance < best.distances
+            row, distance = np.where(closer, row, best.rows), np.where(closer, distance, best.distances)
+        best = Nearest(row, distance)
+    assert best is not None
+    return best
+
+
+def _orientations(images: ArrayLike, name: str) -> list[Features]:
+    array = np.asarray(images)
+    parts = [array] if array.ndim == 2 else list(array)
+    if not parts:
+        raise DataError(f"{name}: an array of no orientations, expected [N, D] or [8, N, D]")
+    return [features(part, name) for part in parts]
+
+
+class CopyRate(Share):
+    """Share of synthetic images nearer to train than ``threshold`` (distance), itself set on held-out images."""
+
+    threshold: float
+    fpr: float
+    held_out_share: float
+
+    @classmethod
+    def of(cls, synthetic: Float, held_out: Float, fpr: float) -> Self:
+        """From the distances to train of synthetic [M] and held-out [H] images."""
+        threshold = float(np.quantile(held_out, fpr, method="inverted_cdf"))
+        self = cls(int(np.sum(synthetic < threshold)), len(synthetic))
+        self.threshold, self.fpr, self.held_out_share = threshold, fpr, float(np.mean(held_out < threshold))
+        return self
+
+
+def copy_rate(train: ArrayLike, held_out: ArrayLike, synthetic: ArrayLike, fpr: float = 0.01) -> CopyRate:
+    """Share of ``synthetic`` nearer to ``train`` than the ``fpr`` quantile of the held-out images' distances to train.
+
+    train [T, D]; held_out [H, D] or [8, H, D]; synthetic [M, D] or [8, M, D]. At most a share ``fpr`` of held-out
+    images counts as copies, so about ``fpr`` is expected of a generator that copies nothing; planted copies raise it
+    by their share. The interval is binomial given the threshold. Raises :class:`UndefinedMetric` with fewer held-out
+    images than 1 / fpr, as their quantile is then their minimum.
+    """
+    if not 0 < fpr < 1:
+        raise ConfigError(f"fpr must lie in (0, 1), got {fpr}")
+    null = nearest(held_out, train, "held_out").distances
+    if len(null) * fpr < 1:
+        least = round(1 / fpr)
+        raise UndefinedMetric(f"undefined, because a {fpr:g} quantile needs {least} held-out images, n = {len(null)}")
+    return CopyRate.of(nearest(synthetic, train, "synthetic").distances, null, fpr)
+
+
+def authenticity(train: ArrayLike, synthetic: ArrayLike) -> Share:
+    """Share of synthetic images farther from their nearest training image than that one is from the rest of train.
+
+    train [T, D], T >= 2; synthetic [M, D] or [8, M, D] (Alaa et al. 2022, arXiv:2102.08921, section 4). 0 for copies,
+    1 for noise, and about .7, not 1, for held-out reals. The lowest index is taken among equally near images.
+    """
+    reference = features(train, "train", least=2)
+    rows, distances = nearest(synthetic, reference, "synthetic")
+    own = k_nearest(reference, reference, same=True).distance[:, 0]
+    return Share(int(np.sum(distances > own[rows])), len(rows))
+
+
+def nn_ratio(train: ArrayLike, synthetic: ArrayLike, groups: Any = None) -> Float:
+    """Distance to the nearest training image over that to the nearest one of another group, float64 [M] in [0, 1].
+
+    train [T, D]; synthetic [M, D] or [8, M, D]; groups names [T] (lesion or patient) or None (each image its own).
+    Near 0 means an outstandingly close image, near 1 that several are equally near. 1 where both distances are 0.
+    """
+    reference = features(train, "train", least=2)
+    names = np.arange(len(reference)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    counts = np.bincount(names)
+    if len(counts) < 2:
+        raise UndefinedMetric("undefined, because all training images are of one group")
+    near = min(len(reference), int(counts.max()) + 1)
+    parts = [k_nearest(rows, reference, near) for rows in _orientations(synthetic, "synthetic")]
+    owner, first = nearest(synthetic, reference, "synthetic")
+    second = np.full(len(first), np.inf)
+    for part in parts:
+        foreign = names[part.row] != names[owner][:, None]
+        second = np.minimum(second, np.where(foreign, part.distance, np.inf).min(axis=1))
+    return np.asarray(np.divide(first, second, out=np.ones_like(first), where=second > 0))
+
+
+def share_nearer_train(train: ArrayLike, held_out: ArrayLike, synthetic: ArrayLike, seed: int = 0) -> Share:
+    """Share of synthetic images nearer to train than to held-out reals, ties half; .5 if nothing was copied.
+
+    train [T, D], held_out [H, D]; the larger of the two is subsampled (seeded) to n = min(T, H), as more images are
+    nearer by number alone. synthetic [M, D] or [8, M, D].
+    """
+    a, b = features(train, "train"), features(held_out, "held_out")
+    n = min(len(a), len(b))
+    rng = np.random.default_rng(seed)
+    a, b = (rows if len(rows) == n else rows[np.sort(rng.choice(len(rows), n, replace=False))] for rows in (a, b))
+    to_train, to_held_out = nearest(synthetic, a, "synthetic").distances, nearest(synthetic, b, "synthetic").distances
+    return Share(float(np.sum(to_train < to_held_out) + np.sum(to_train == to_held_out) / 2), len(to_train))
+
+
+def c_t(
+    held_out: ArrayLike,
+    synthetic: ArrayLike,
+    train: ArrayLike,
+    cells: tuple[Any, Any, Any] | None = None,
+    least_share: float | None = None,
+) -> float:
+    """Data-copying statistic C_T (Meehan et al. 2020, arXiv:2004.05675): below about -3 the synthetic set copies train.
+
+    held_out [H, D], synthetic [M, D], train [T, D]. In each cell the distances to the train images of the cell are
+    compared by the z of Mann-Whitney's U (continuity 1/2 as in the authors' code); cells weigh by their held-out
+    share, and those with a synthetic share below ``least_share`` (default 20 / M) are left out. ``cells``: cell
+    numbers (held_out, synthetic, train), e.g. of k-means on train; None: one cell. Raises :class:`UndefinedMetric`
+    when a cell lacks train or held-out images.
+    """
+    p, q, t = features(held_out, "held_out"), features(synthetic, "synthetic"), features(train, "train")
+    same_width(held_out=p, synthetic=q, train=t)
+    parts = [np.zeros(len(rows), dtype=np.int64) for rows in (p, q, t)] if cells is None else cells
+    in_p, in_q, in_t = (_cell_numbers(c, len(rows)) for c, rows in zip(parts, (p, q, t), strict=True))
+    least = 20 / len(q) if least_share is None else least_share
+    weights, scores = [], []
+    for cell in np.unique(in_t):
+        own_p, own_q = p[in_p == cell], q[in_q == cell]
+        if len(own_q) / len(q) < least:
+            continue
+        if not len(own_p):
+            raise UndefinedMetric(f"undefined, because cell {cell} holds no held-out image: use fewer cells")
+        own_t = t[in_t == cell]
+        weights.append(len(own_p) / len(p))
+        scores.append(mann_whitney_z(nearest(own_p, own_t).distances, nearest(own_q, own_t).distances))
+    if not weights:
+        raise UndefinedMetric(f"undefined, because no cell holds a share of {least:g} of the {len(q)} synthetic images")
+    return float(np.average(scores, weights=weights))
+
+
+def mann_whitney_z(p: Float, q: Float) -> float:
+    """z of the number of pairs with q > p (ties half) among p [n] and q [m]: negative when q tends to be smaller."""
+    from bench.stats.roc import midranks
+
+    n, m = len(p), len(q)
+    wins = midranks(np.concatenate([p, q]))[n:].sum() - m * (m + 1) / 2
+    return float((wins - (n * m / 2 - 0.5)) / np.sqrt(n * m * (n + m + 1) / 12))
+
+
+def _cell_numbers(cells: Any, n: int) -> Int:
+    numbers = np.asarray(cells, dtype=np.int64)
+    if numbers.shape != (n,):
+        raise DataError(f"cell numbers have shape {numbers.shape}, the features {(n,)}")
+    return numbers
