@@ -93,6 +93,14 @@ class RunConfig(Options):
         cls = registry.load(group, section.name)
         return cls, registry.effective_config(group, section.name, cls, self.preset, section.options)
 
+    def effective_data(self) -> DataConfig:
+        """The data section with the data set's own values for the preset filled in."""
+        from bench.data.prepare import parse_spec
+
+        cls = registry.load("dataset", parse_spec(self.data.spec)[0])
+        options = {**getattr(cls, "presets", {}).get(self.preset, {}), **self.data.options}
+        return self.data.model_copy(update={"options": options})
+
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers: effective plugin configs and versions, without places and devices."""
         plugins = {}
@@ -100,7 +108,7 @@ class RunConfig(Options):
             cls, config = self.plugin(kind)
             plugins[kind] = {"class": registry.class_path(cls), "config": config.model_dump(mode="json")}
         rest = self.model_dump(mode="json", exclude={"store", "out", "device", "threads", *SECTIONS, "extractor"})
-        return {**rest, **plugins}
+        return {**rest, "data": self.effective_data().model_dump(mode="json"), **plugins}
 
     def run_id(self) -> str:
         """Readable and unique: protocol-generator-classifier-data-preset-digest."""

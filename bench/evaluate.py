@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from bench.contracts import Estimate, FeatureEvidence, Images, PredictionEvidence, Probabilities, Task, Threshold
 from bench.keys import digest
 from bench.lab import Fitted, Lab, fit_threshold
+from bench.pixels import PixelArray
 from bench.record import EstimateRecord, FileRecord
 from bench.workbench import Workbench
 
+Triple = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 RULES = ("0.5", "youden", "sens90", "sens95")
 PIXEL_SIDE = 16
 
@@ -73,8 +75,12 @@ class FeatureSpace:
         return f"domain:{self.fitted.name}@{version}:{self.lab.train.size[0]}px"
 
     def features(self, images: Images, title: str) -> NDArray[np.float32]:
-        """float32 [N, D]."""
+        """float32 [N, D], a stage."""
         return self.lab.embed(self.fitted, images, title=title)
+
+    def embed(self, pixels: PixelArray) -> NDArray[np.float32]:
+        """float32 [N, D] of bare pixels, not stored."""
+        return self.lab.embed_pixels(self.fitted, pixels)
 
 
 def measure_fidelity(
@@ -86,13 +92,15 @@ def measure_fidelity(
     def measure(seed: int) -> dict[str, Any]:
         from bench.metrics import measure_features, real_floor
 
-        parts = [np.asarray(space.features(x, t)) for x, t in _sides(train, reference, synthetic)]
+        sides = (train, "train"), (reference, "held-out reference"), (synthetic, "synthetic")
+        x_train, x_held_out, x_synthetic = (np.asarray(space.features(images, title)) for images, title in sides)
         evidence = FeatureEvidence(
-            *parts, train.labels, reference.labels, synthetic.labels, train.groups, reference.groups,
-            train.class_names, space.name, encoders=_encoders(space, train, reference, synthetic),
+            x_train, x_held_out, x_synthetic, train.labels, reference.labels, synthetic.labels,
+            train.groups, reference.groups, train.class_names, space.name,
+            encoders=_encoders(space, train, reference, synthetic),
         )  # fmt: skip
         found = measure_features(evidence, seed=measure_seed())
-        floor = real_floor(parts[0], parts[1], n=min(len(reference), len(synthetic)), seed=measure_seed())
+        floor = real_floor(x_train, x_held_out, seed=measure_seed(), n=min(len(reference), len(synthetic)))
         return {"metrics": _plain(found), "floor": _plain(floor)}
 
     inputs = {
@@ -106,24 +114,26 @@ def measure_fidelity(
         "measure", f"fidelity and memorization of {len(synthetic)} images", f"bench.metrics@{VERSION}",
         {"pixel_side": PIXEL_SIDE}, inputs, measure,
     )  # fmt: skip
-    return tuple({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))  # type: ignore[return-value]
+    metrics, floor = ({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))
+    return metrics, floor
 
 
-def _sides(train: Images, reference: Images, synthetic: Images) -> list[tuple[Images, str]]:
-    return [(train, "train"), (reference, "held-out reference"), (synthetic, "synthetic")]
-
-
-def _encoders(
-    space: FeatureSpace, train: Images, reference: Images, synthetic: Images
-) -> Mapping[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Encoders of memorization: low-resolution pixels and the domain embedding, in all eight orientations."""
+def _encoders(space: FeatureSpace, train: Images, reference: Images, synthetic: Images) -> Mapping[str, Triple]:
+    """Encoders of memorization: low-resolution pixels and the domain embedding, queries in all eight orientations."""
     from bench.metrics import pixel_features, symmetric_features
 
-    pixels = tuple(
-        symmetric_features(x.pixels, lambda p: pixel_features(p, PIXEL_SIDE))
-        for x, _ in _sides(train, reference, synthetic)
-    )
-    return {"pixels": pixels}  # type: ignore[dict-item]
+    def thumbnails(pixels: PixelArray) -> NDArray[Any]:
+        return pixel_features(pixels, PIXEL_SIDE)
+
+    encoders: dict[str, Callable[[PixelArray], NDArray[Any]]] = {"pixels": thumbnails, "domain": space.embed}
+    return {
+        name: (
+            encode(train.pixels),
+            symmetric_features(reference.pixels, encode),
+            symmetric_features(synthetic.pixels, encode),
+        )
+        for name, encode in encoders.items()
+    }
 
 
 def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -208,8 +218,8 @@ def nearest_rows(bench: Workbench, synthetic: Images, train: Images) -> tuple[ND
         from bench.metrics import nearest, pixel_features, symmetric_features
 
         queries = symmetric_features(synthetic.pixels, lambda p: pixel_features(p, PIXEL_SIDE))
-        rows, distances = nearest(queries, pixel_features(train.pixels, PIXEL_SIDE))
-        return {"rows": rows.tolist(), "distances": distances.tolist()}
+        found = nearest(queries, pixel_features(train.pixels, PIXEL_SIDE))
+        return {"rows": found.rows.tolist(), "distances": found.distances.tolist()}
 
     inputs = {"synthetic": synthetic.key, "train": train.key}
     plugin = f"bench.metrics@{VERSION}"

@@ -18,7 +18,7 @@ from bench.errors import CapabilityError, LeakError, StageError
 from bench.folds import grouped_folds
 from bench.heldout import HeldOut
 from bench.keys import digest, stage_seed
-from bench.pixels import UInt8, take_rows
+from bench.pixels import PixelArray, UInt8, take_rows
 from bench.store import Stored
 from bench.throughput import timed_call
 from bench.workbench import Workbench
@@ -212,6 +212,11 @@ class Lab:
         inputs = {"classifier": classifier.key, "images": images.key, "precision": self.bench.precision}
         name = f"features: {title or len(images)}"
         return self.bench.array_stage("features", name, classifier.cls, {}, inputs, make)[0]
+
+    def embed_pixels(self, classifier: Fitted, pixels: PixelArray) -> NDArray[np.float32]:
+        """Penultimate features float32 [N, D] of bare pixels, computed here and now."""
+        ctx = StageContext(0, self.bench.store.root / "work", self.bench.device, self.bench.precision)
+        return np.asarray(self._object(classifier).embed(pixels, ctx), dtype=np.float32)
 
     def crossfit(self, images: Images, *, folds: int, extra: Images | None = None) -> Probabilities:
         """Out-of-fold class probabilities float32 [N, K]: the judge of an image never saw its group.

@@ -24,12 +24,11 @@ def peak_memory() -> Iterator[Peak]:
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
     torch = sys.modules.get("torch")
-    cuda = torch is not None and torch.cuda.is_available()
-    if cuda:
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     yield peak
     peak.megabytes = _high_water_mark()
-    if cuda:
+    if torch is not None and torch.cuda.is_available():
         peak.gpu_megabytes = torch.cuda.max_memory_allocated() / 2**20
 
 

@@ -6,34 +6,28 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bench import evaluate, registry
+from bench import evaluate
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
-from bench.contracts import Images, Task
-from bench.data.base import Dataset, Prepared, load_prepared
+from bench.contracts import Images
 from bench.errors import BenchError
-from bench.heldout import HeldOut
-from bench.lab import SYNTHETIC_PREFIX, Arm, Lab, Outcome
-from bench.record import (
-    ArmRecord,
-    ComparisonRecord,
-    DataRecord,
-    EstimateRecord,
-    FailureRecord,
-    FidelityRecord,
-    FileRecord,
-    PluginRecord,
-    Record,
-    SplitRecord,
-    ThresholdRecord,
-    ThroughputRecord,
+from bench.lab import Lab, Outcome
+from bench.pictures import draw_pictures
+from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, Record
+from bench.recording import (
+    arm_record,
+    data_record,
+    empty_record,
+    plugin_packages,
+    split_record,
+    throughput_records,
+    verdict,
 )
 from bench.workbench import Workbench
+from bench.world import World, prepare_world
 
 RECORD, CONFIG = "record.json", "config.json"
 
@@ -46,34 +40,6 @@ class RunResult:
     folder: Path
     executed: int
     cached: int
-
-
-@dataclass
-class World:
-    """Data of a run: splits as images, the held-out source, and what guards against leaks."""
-
-    dataset: Dataset
-    prepared: Prepared
-    splits: Any
-    parts: dict[str, Images]
-    reference: Images
-    held_out: HeldOut
-
-    @property
-    def test(self) -> Images:
-        return self.parts["test"]
-
-    @property
-    def task(self) -> Task:
-        return self.prepared.task
-
-    def leak_guard(self, synthetic: Images, generator: str) -> None:
-        """Raise LeakError if a generator returns (near-)copies of images that only evaluation may see."""
-        from bench.data.invariants import check_generator_output
-
-        for name in ("val_select", "val_thresh", "test"):
-            check_generator_output(synthetic, self.parts[name])
-        check_generator_output(synthetic, self.reference)
 
 
 @dataclass
@@ -101,10 +67,10 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
     folder = config.out / config.run_id()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n")
-    record = _empty_record(config, command, environment(device, bench.precision, threads, _plugin_packages(config)))
+    record = empty_record(config, command, environment(device, bench.precision, threads, plugin_packages(config)))
 
     world = prepare_world(bench)
-    record.data, record.split = _data_record(world, config), _split_record(world, config)
+    record.data, record.split = data_record(world, config), split_record(world, config)
     results: list[SeedResult] = []
     try:
         record.floors["colour floor"] = evaluate.colour_floor(bench, world.task, world.parts["train"], world.test)
@@ -116,30 +82,13 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
         _finish(bench, record, config, folder, interrupted=True)
         raise
     if results:
-        _draw(bench, world, results, record, folder)
+        record.stages = bench.stages
+        samples = {r.seed: r.sample for r in results if r.sample is not None}
+        draw_pictures(bench, world, [r.judged for r in results], samples, record, folder)
     _finish(bench, record, config, folder)
     executed = sum(s.status in ("executed", "resumed") for s in record.stages)
     cached = sum(s.status == "cached" for s in record.stages)
     return RunResult(record, folder, executed, cached)
-
-
-def prepare_world(bench: Workbench) -> World:
-    """Prepare the data set and its splits through the store."""
-    from bench.data.prepare import resolve, source_key
-    from bench.data.splits import make_splits
-
-    config = bench.config.data
-    dataset = resolve(config, preset=bench.config.preset)
-    stored = bench.stage(
-        "data", f"prepare {config.spec}", type(dataset), {}, source_key(dataset, config),
-        lambda out, ctx: dataset.build(out),
-    )  # fmt: skip
-    prepared = load_prepared(stored.folder)
-    splits = make_splits(prepared, config)
-    parts = {name: splits.images(prepared, name) for name in ("train", "val_select", "val_thresh", "test")}
-    reference, oracle_half = splits.reserve_halves(prepared)
-    held_out = HeldOut(bench, dataset, prepared.fingerprint, oracle_half)
-    return World(dataset, prepared, splits, parts, reference, held_out)
 
 
 def _attempt(
@@ -172,7 +121,7 @@ def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder:
     result = SeedResult(seed, outcome)
     for name, arm in outcome.arms.items():
         result.judged[name] = evaluate.judge(bench, lab, arm.classifier, world.test)
-        record.arms.append(_arm_record(lab, name, arm, result.judged[name], world, folder))
+        record.arms.append(arm_record(lab, name, arm, result.judged[name], world, folder))
     if outcome.generator is not None:
         result.sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         _measure_generator(bench, world, lab, outcome, result.sample, record, seed)
@@ -242,81 +191,19 @@ def _compare(bench: Workbench, world: World, results: list[SeedResult], record: 
                 n_seeds=len(results), minimum_detectable_difference=found["mdd"], primary=(arm, versus) in primary,
             )
         )  # fmt: skip
-    chosen = [r for r in rows if r.primary and r.p is not None]
-    for row, p in zip(chosen, holm([r.p for r in chosen]) if chosen else [], strict=True):
-        row.p_adjusted, row.correction = float(p), "Holm"
+    chosen = [(row, row.p) for row in rows if row.primary and row.p is not None]
+    if chosen:
+        for (row, _), p in zip(chosen, holm([p for _, p in chosen]), strict=True):
+            row.p_adjusted, row.correction = float(p), "Holm"
     record.comparisons = rows
     record.verdict = verdict(rows)
-
-
-def verdict(rows: list[ComparisonRecord]) -> str:
-    """One sentence on the primary comparisons: won, lost, or what could have been seen."""
-    primary = [r for r in rows if r.primary]
-    if not primary:
-        return ""
-    parts = []
-    for r in primary:
-        e = r.estimate
-        span = f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
-        adjusted = 1.0 if r.p_adjusted is None else r.p_adjusted
-        if adjusted < 0.05 and e.value is not None:
-            parts.append(f"{r.arm} is {'better' if e.value > 0 else 'worse'} than {r.versus} by {span} AUC")
-        else:
-            could = f"; this run could have seen {r.minimum_detectable_difference:.3f}"
-            parts.append(f"no evidence that {r.arm} differs from {r.versus} ({span} AUC{could})")
-    few = primary[0].n_seeds < 10
-    words = f" Over {primary[0].n_seeds} paired seed{'s' if primary[0].n_seeds > 1 else ''}"
-    return "; ".join(parts) + "." + words + (": fewer than the 10 that a claim needs." if few else ".")
-
-
-def _draw(bench: Workbench, world: World, results: list[SeedResult], record: Record, folder: Path) -> None:
-    """Sample grid, closest pairs, ROC and reliability curves; drawn again only when something changed."""
-    pictures = folder / "figures"
-    pictures.mkdir(exist_ok=True)
-    stamp = pictures / "drawn-from.json"
-    made_from = {"stages": sorted(s.key for s in record.stages)}
-    record.files.update(_figure_names(results))
-    names = [v for v in record.files.values() if v.endswith(".png")]
-    if stamp.exists() and json.loads(stamp.read_text()) == made_from and all((folder / n).exists() for n in names):
-        return
-    from bench import figures
-
-    y = world.test.labels == world.task.positive
-    curves = {
-        arm: [(y, r.judged[arm].test_scores[:, world.task.positive]) for r in results] for arm in results[0].judged
-    }
-    positive = world.task.class_names[world.task.positive]
-    figures.roc_plot(folder / record.files["ROC curves"], curves, positive=positive)
-    figures.reliability_plot(folder / record.files["reliability curves"], curves, positive=positive)
-    for r in results:
-        if r.sample is None:
-            continue
-        train = world.parts["train"]
-        rows, distances = evaluate.nearest_rows(bench, r.sample, train)
-        figures.sample_grid(
-            folder / record.files[f"samples, seed {r.seed}"], world.reference, r.sample, rows, train, r.seed
-        )
-        order = distances.argsort(kind="stable")[:20]
-        pairs = [(int(i), int(rows[i])) for i in order]
-        path = folder / record.files[f"closest pairs, seed {r.seed}"]
-        figures.closest_pairs(path, r.sample, train, pairs, distances[order])
-    stamp.write_text(json.dumps(made_from))
-
-
-def _figure_names(results: list[SeedResult]) -> dict[str, str]:
-    names = {"ROC curves": "figures/roc.png", "reliability curves": "figures/reliability.png"}
-    for r in results:
-        if r.sample is not None:
-            names[f"samples, seed {r.seed}"] = f"figures/samples-seed{r.seed}.png"
-            names[f"closest pairs, seed {r.seed}"] = f"figures/closest-seed{r.seed}.png"
-    return names
 
 
 def _finish(bench: Workbench, record: Record, config: RunConfig, folder: Path, *, interrupted: bool = False) -> None:
     from bench.metrics import VERSION
 
     record.stages = bench.stages
-    record.throughput = _throughput(bench)
+    record.throughput = throughput_records(bench)
     record.metric_versions = {"bench.metrics": VERSION}
     done = {a.seed for a in record.arms} - {f.seed for f in record.failures}
     if interrupted or record.failures or len(done) < len(config.seeds):
@@ -326,98 +213,6 @@ def _finish(bench: Workbench, record: Record, config: RunConfig, folder: Path, *
     (folder / "ledger.json").write_text(json.dumps(record.ledger, indent=1) + "\n")
     record.files["ledger"] = "ledger.json"
     record.write(folder / RECORD)
-
-
-def _throughput(bench: Workbench) -> list[ThroughputRecord]:
-    """Speeds that the stages measured when they were executed: the largest of each plugin and phase."""
-    phase_of = {"fit": "fit", "train": "fit", "sample": "sample", "vary": "sample", "predict": "predict"}
-    best: dict[tuple[str, str], ThroughputRecord] = {}
-    for row in bench.stages:
-        found = bench.store.find(row.stage, row.key) if row.stage in phase_of else None
-        speed = found.meta.get("throughput") if found else None
-        if not found or not speed:
-            continue
-        name = f"{found.meta['plugin']}{' (vary)' if row.stage == 'vary' else ''}"
-        phase: Any = phase_of[row.stage]
-        old = best.get((phase, name))
-        if old is None or speed["images"] > old.images:
-            best[phase, name] = ThroughputRecord(phase=phase, plugin=name, **speed)
-    return list(best.values())
-
-
-def _arm_record(lab: Lab, name: str, arm: Arm, judged: evaluate.Judged, world: World, folder: Path) -> ArmRecord:
-    synthetic = sum(str(i).startswith(SYNTHETIC_PREFIX) for i in arm.train.ids)
-
-    def store(kind: str, images: Images, scores: Any) -> FileRecord:
-        return evaluate.write_predictions(folder / "predictions" / f"{name}-seed{lab.seed}-{kind}.npz", images, scores)
-
-    return ArmRecord(
-        name=name, seed=lab.seed, description=arm.description, n_real=len(arm.train) - synthetic,
-        n_synthetic=synthetic, steps=getattr(arm.classifier.config, "steps", None),
-        thresholds=[
-            ThresholdRecord(rule=t.rule, value=t.value, split=t.split, split_checksum=t.split_checksum)
-            for t in judged.thresholds.values()
-        ],
-        metrics=judged.metrics, key=arm.classifier.key,
-        predictions=store("test", world.test, judged.test_scores),
-        threshold_predictions=store("val_thresh", lab.val_thresh, judged.val_scores),
-    )  # fmt: skip
-
-
-def _plugin_record(config: RunConfig, kind: str) -> PluginRecord:
-    cls, options = config.plugin(kind)
-    return PluginRecord(
-        name=getattr(config, kind).name, cls=f"{cls.__module__}:{cls.__qualname__}",
-        version=str(getattr(cls, "version", "0")), config=options.model_dump(mode="json"),
-        control=bool(getattr(cls, "control", False)),
-    )  # fmt: skip
-
-
-def _empty_record(config: RunConfig, command: str, environment: Any) -> Record:
-    protocol, _ = config.plugin("protocol")
-    return Record(
-        run_id=config.run_id(),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        status="failed",
-        preset=config.preset,
-        ranked=config.preset != "smoke" and bool(getattr(protocol, "ranked", True)),
-        command=command,
-        data=DataRecord(
-            name="", spec=config.data.spec, fingerprint="", n=0, resolution=config.data.resolution,
-            preprocessing="", task=config.data.task, class_names=[], positive=0,
-        ),
-        split=None,
-        protocol=_plugin_record(config, "protocol"),
-        generator=_plugin_record(config, "generator") if getattr(protocol, "uses_generator", True) else None,
-        classifier=_plugin_record(config, "classifier"),
-        seeds=list(config.seeds),
-        environment=environment,
-        config=config.model_dump(mode="json"),
-    )  # fmt: skip
-
-
-def _data_record(world: World, config: RunConfig) -> DataRecord:
-    info, meta = world.dataset.info, world.prepared.meta
-    bayes: Callable[[], float] | None = getattr(world.dataset, "bayes_auc", None)
-    return DataRecord(
-        name=info.name, spec=config.data.spec, fingerprint=world.prepared.fingerprint,
-        n=len(world.prepared.images), resolution=config.data.resolution, preprocessing=meta["preprocessing"],
-        task=world.task.name, class_names=list(world.task.class_names), positive=world.task.positive,
-        notes=[*info.notes, *meta.get("notes", [])], licence=info.licence, citation=info.citation,
-        bayes_auc=bayes() if bayes else None,
-    )  # fmt: skip
-
-
-def _split_record(world: World, config: RunConfig) -> SplitRecord:
-    return SplitRecord(
-        checksum=world.splits.checksum, seed=config.data.split_seed,
-        counts=world.splits.counts(), groups=world.splits.groups(),
-    )  # fmt: skip
-
-
-def _plugin_packages(config: RunConfig) -> tuple[str, ...]:
-    found = (registry.distribution(k, getattr(config, k).name) for k in ("protocol", "generator", "classifier"))
-    return tuple(sorted({name for name in found if name}))
 
 
 def _set_threads(threads: int) -> int:

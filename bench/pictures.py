@@ -1,0 +1,70 @@
+"""The pictures of a run: drawn from stages, and drawn again only when a stage changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bench import evaluate
+from bench.contracts import Images
+from bench.record import Record
+from bench.workbench import Workbench
+from bench.world import World
+
+
+def draw_pictures(
+    bench: Workbench,
+    world: World,
+    judged: list[Mapping[str, evaluate.Judged]],
+    samples: Mapping[int, Images],
+    record: Record,
+    folder: Path,
+) -> None:
+    """ROC and reliability curves, and for each seed of ``samples`` a sample grid and the closest pairs.
+
+    ``judged``: arm -> judgement, one mapping a seed. The names of the files go into ``record.files``.
+    """
+    record.files.update(_names(samples))
+    (folder / "figures").mkdir(exist_ok=True)
+    stamp = folder / "figures" / "drawn-from.json"
+    made_from = json.dumps(sorted(s.key for s in record.stages))
+    wanted = [folder / name for name in record.files.values() if name.endswith(".png")]
+    if stamp.exists() and stamp.read_text() == made_from and all(path.exists() for path in wanted):
+        return
+    _curves(world, judged, record, folder)
+    for seed, sample in samples.items():
+        _samples(bench, world, seed, sample, record, folder)
+    stamp.write_text(made_from)
+
+
+def _names(samples: Mapping[int, Images]) -> dict[str, str]:
+    names = {"ROC curves": "figures/roc.png", "reliability curves": "figures/reliability.png"}
+    for seed in samples:
+        names[f"samples, seed {seed}"] = f"figures/samples-seed{seed}.png"
+        names[f"closest pairs, seed {seed}"] = f"figures/closest-seed{seed}.png"
+    return names
+
+
+def _curves(world: World, judged: list[Mapping[str, evaluate.Judged]], record: Record, folder: Path) -> None:
+    from bench import figures
+
+    positive = world.task.positive
+    y = world.test.labels == positive
+    curves = {arm: [(y, seed[arm].test_scores[:, positive]) for seed in judged] for arm in judged[0]}
+    name = world.task.class_names[positive]
+    figures.roc_plot(folder / record.files["ROC curves"], curves, positive=name)
+    figures.reliability_plot(folder / record.files["reliability curves"], curves, positive=name)
+
+
+def _samples(bench: Workbench, world: World, seed: int, sample: Images, record: Record, folder: Path) -> None:
+    from bench import figures
+
+    train = world.parts["train"]
+    rows, distances = evaluate.nearest_rows(bench, sample, train)
+    grid = folder / record.files[f"samples, seed {seed}"]
+    figures.sample_grid(grid, world.reference, sample, rows, train, seed)
+    pairs = np.stack([np.arange(len(sample)), rows], axis=1)
+    figures.closest_pairs(folder / record.files[f"closest pairs, seed {seed}"], sample, train, pairs, distances)

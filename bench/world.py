@@ -1,0 +1,58 @@
+"""The data of a run: prepared images, frozen splits, the held-out source, and what guards against leaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench.contracts import Images, Task
+from bench.data.base import Dataset, Prepared, load_prepared
+from bench.heldout import HeldOut
+from bench.workbench import Workbench
+
+
+@dataclass
+class World:
+    """Data of a run: splits as images, the held-out source, and what guards against leaks."""
+
+    dataset: Dataset
+    prepared: Prepared
+    splits: Any
+    parts: dict[str, Images]
+    reference: Images
+    held_out: HeldOut
+
+    @property
+    def test(self) -> Images:
+        return self.parts["test"]
+
+    @property
+    def task(self) -> Task:
+        return self.prepared.task
+
+    def leak_guard(self, synthetic: Images, generator: str) -> None:
+        """Raise LeakError if a generator returns (near-)copies of images that only evaluation may see."""
+        from bench.data.invariants import check_generator_output
+
+        for name in ("val_select", "val_thresh", "test"):
+            check_generator_output(synthetic, self.parts[name])
+        check_generator_output(synthetic, self.reference)
+
+
+def prepare_world(bench: Workbench) -> World:
+    """Prepare the data set and its splits through the store."""
+    from bench.data.prepare import resolve, source_key
+    from bench.data.splits import make_splits
+
+    config = bench.config.effective_data()
+    dataset = resolve(config)
+    stored = bench.stage(
+        "data", f"prepare {config.spec}", type(dataset), {}, source_key(dataset, config),
+        lambda out, ctx: dataset.build(out),
+    )  # fmt: skip
+    prepared = load_prepared(stored.folder)
+    splits = make_splits(prepared, config)
+    parts = {name: splits.images(prepared, name) for name in ("train", "val_select", "val_thresh", "test")}
+    reference, oracle_half = splits.reserve_halves(prepared)
+    held_out = HeldOut(bench, dataset, prepared.fingerprint, oracle_half)
+    return World(dataset, prepared, splits, parts, reference, held_out)
