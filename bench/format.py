@@ -1,0 +1,66 @@
+"""Numbers as people read them: as many digits as they carry, the interval beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bench.record import EstimateRecord
+
+NOTHING = "–"
+
+
+def number(value: float, scale: float | None = None, *, signed: bool = False) -> str:
+    """``value`` with the decimals that fit a number of size ``scale`` (default: its own)."""
+    sign = "+" if signed else ""
+    return f"{value:{sign},.{_decimals(abs(value if scale is None else scale))}f}"
+
+
+def _decimals(scale: float) -> int:
+    if scale > 1:
+        return 0 if scale >= 100 else 1 if scale >= 10 else 2
+    if scale >= 0.02 or scale == 0 or not math.isfinite(scale):
+        return 3
+    return min(6, 1 - math.floor(math.log10(scale)))
+
+
+def interval(estimate: EstimateRecord, *, signed: bool = False, stacked: bool = False) -> str:
+    """ "0.887 [0.861, 0.909]", or stacked with 0.861–0.909 on a line of its own; "undefined" where there is no value."""
+    if estimate.value is None:
+        return "undefined"
+    known = [v for v in (estimate.value, estimate.low, estimate.high) if v is not None]
+    scale = max(abs(v) for v in known)
+    text = number(estimate.value, scale, signed=signed)
+    if estimate.low is None or estimate.high is None:
+        return text
+    low, high = (number(v, scale, signed=signed) for v in (estimate.low, estimate.high))
+    dash = "–" if not signed and estimate.low >= 0 else " to "
+    return f"{text}\n{low}{dash}{high}" if stacked else f"{text} [{low}, {high}]"
+
+
+def over_seeds(estimates: Sequence[EstimateRecord], *, stacked: bool = False) -> str:
+    """One estimate with its interval; of several the mean and, in round brackets, the range over the seeds."""
+    if len(estimates) == 1:
+        return interval(estimates[0], stacked=stacked)
+    values = [e.value for e in estimates if e.value is not None]
+    if not values:
+        return "undefined" if estimates else NOTHING
+    scale = max(abs(v) for v in values)
+    low, high = number(min(values), scale), number(max(values), scale)
+    missing = f", {len(estimates) - len(values)} undefined" if len(values) < len(estimates) else ""
+    dash = "–" if min(values) >= 0 else " to "
+    return f"{number(sum(values) / len(values), scale)}{chr(10) if stacked else ' '}({low}{dash}{high}{missing})"
+
+
+def p_value(p: float | None) -> str:
+    """ "0.034", "< 0.001"."""
+    if p is None:
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def megabytes(value: float | None) -> str:
+    """ "820 MB", "1.4 GB"."""
+    if value is None:
+        return NOTHING
+    return f"{value / 1024:.1f} GB" if value >= 1000 else f"{value:.0f} MB"

@@ -1,0 +1,285 @@
+"""The tables of a run, made from its record alone: the same on the screen, in ``table.txt`` and for ``show``."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bench.format import NOTHING, interval, megabytes, number, over_seeds, p_value
+from bench.progress import duration
+from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
+
+TABLE_FILE, TABLE_WIDTH = "table.txt", 124
+WIDE = 110
+ENDPOINTS = (
+    "auc",
+    "sensitivity@youden",
+    "specificity@youden",
+    "accuracy@youden",
+    "specificity@sens95",
+    "sensitivity@sens95",
+    "auc_macro",
+    "average_precision",
+    "brier",
+    "ece",
+)
+ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
+
+
+def print_report(record: Record, folder: Path | None, console: Console) -> None:
+    """Print every table of ``record``; ``folder``: where its files are."""
+    for block in blocks(record, folder, console.width):
+        console.print(block)
+
+
+def write_table(record: Record, folder: Path) -> Path:
+    """Write ``table.txt`` beside the record: the same tables in plain text."""
+    text = io.StringIO()
+    print_report(record, folder, Console(file=text, width=TABLE_WIDTH, no_color=True, highlight=False, markup=False))
+    path = folder / TABLE_FILE
+    path.write_text("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
+    return path
+
+
+def blocks(record: Record, folder: Path | None, width: int) -> Iterator[RenderableType]:
+    """The parts of the report in order, fit for a screen of ``width`` columns."""
+    yield from _header(record)
+    yield from _failures(record)
+    yield from _arms(record, width)
+    yield from _comparisons(record, width)
+    yield from _fidelity(record, width)
+    yield from _throughput(record)
+    yield from _stages(record)
+    yield from _files(record, folder)
+    if record.data.notes:
+        yield Text("\nNotes on the data", style="bold")
+        yield from (Padding(Text(f"· {note}"), (0, 0, 0, 1)) for note in record.data.notes)
+    if record.verdict:
+        yield Text.assemble("\n", ("Verdict  ", "bold"), record.verdict)
+
+
+def _header(record: Record) -> Iterator[RenderableType]:
+    data, ranked = record.data, "" if record.ranked else ", not ranked"
+    colour = {"complete": "green", "partial": "yellow", "failed": "red"}[record.status]
+    yield Text.assemble(
+        "\n", (record.run_id, "bold"), "  ", (record.status, colour), f"  preset {record.preset}{ranked}"
+    )
+    plugins = [f"{p.name} (version {p.version})" for p in (record.protocol, record.generator, record.classifier) if p]
+    grid = _grid()
+    grid.add_row("data", f"{data.name or data.spec}, {data.n:,} images at {data.resolution} px, {_task(record)}")
+    if record.split is not None:
+        parts = (f"{name} {sum(c.values()):,}" for name, c in record.split.counts.items())
+        grid.add_row("splits", f"{', '.join(parts)}  (checksum {record.split.checksum[:10]})")
+    grid.add_row("plugins", ", ".join(plugins))
+    seeds, where = ", ".join(map(str, record.seeds)), record.environment
+    grid.add_row("seeds", seeds)
+    commit = f", commit {where.commit[:10]}{' + changes' if where.dirty else ''}" if where.commit else ""
+    machine = f"{where.device_name}, {where.threads} threads" if where.device == "cpu" else where.device_name
+    grid.add_row("made on", f"{machine}, {where.precision}{commit}")
+    yield grid
+
+
+def _task(record: Record) -> str:
+    names, positive = record.data.class_names, record.data.positive
+    if not names:
+        return record.data.task
+    return f"{names[positive]} vs rest" if len(names) == 2 else f"{len(names)} classes, {names[positive]} positive"
+
+
+def _failures(record: Record) -> Iterator[RenderableType]:
+    if not record.failures:
+        return
+    table = _table("Failed", "seed", "stage", "error", "after")
+    for f in record.failures:
+        seed = NOTHING if f.seed is None else str(f.seed)
+        table.add_row(seed, f.phase, Text(f"{f.error}: {f.message}", style="red"), duration(f.elapsed_seconds))
+    yield table
+
+
+def _arms(record: Record, width: int) -> Iterator[RenderableType]:
+    if not record.arms:
+        return
+    by_name: dict[str, list[ArmRecord]] = {}
+    for arm in record.arms:
+        by_name.setdefault(arm.name, []).append(arm)
+    present = {name for arm in record.arms for name in arm.metrics}
+    stacked, room = _layout(width)
+    endpoints = [name for name in ENDPOINTS if name in present][:room]
+    table = _table("Arms on test", "arm", "real", "syn.")
+    for endpoint in endpoints:
+        table.add_column(_metric_title(endpoint).replace(" @", "\n@"), no_wrap=True)
+    for name, arms in by_name.items():
+        cells = [over_seeds([a.metrics[e] for a in arms if e in a.metrics], stacked=stacked) for e in endpoints]
+        table.add_row(Text(name, style="bold"), f"{arms[0].n_real:,}", f"{arms[0].n_synthetic:,}", *cells)
+    table.add_section()
+    for name, floor in record.floors.items():
+        table.add_row(Text(name, style="italic"), "", "", interval(floor, stacked=stacked))
+    if record.data.bayes_auc is not None:
+        table.add_row(Text("ideal observer", style="italic"), "", "", number(record.data.bayes_auc, 1.0))
+    yield table
+    seeds = {a.seed for a in record.arms}
+    what = "value and 95 % interval" if len(seeds) == 1 else f"mean and range over {len(seeds)} seeds"
+    yield _small(f"{what}; thresholds fitted on val_thresh; {_positives(record)}{_floor_words(record)}")
+    yield from _small_arms(by_name)
+    yield from _reasons(record.arms)
+
+
+def _layout(width: int) -> tuple[bool, int]:
+    """(interval below the value, how many endpoints fit) on a screen of ``width`` columns."""
+    in_line = (width - 30) // 23
+    return (False, min(in_line, 5)) if in_line >= 4 else (True, min(max((width - 26) // 13, 2), 5))
+
+
+def _floor_words(record: Record) -> str:
+    words = "; colour floor: logistic regression on mean and SD of R, G, B" if "colour floor" in record.floors else ""
+    return words + ("; ideal observer: the best AUC possible" if record.data.bayes_auc is not None else "")
+
+
+def _small_arms(by_name: dict[str, list[ArmRecord]]) -> Iterator[RenderableType]:
+    said = ", ".join(f"{name}: {arms[0].description}" for name, arms in by_name.items() if arms[0].description)
+    if said:
+        yield _small(said)
+
+
+def _positives(record: Record) -> str:
+    positive = record.data.class_names[record.data.positive] if record.data.class_names else "positive"
+    test = record.split.counts.get("test", {}) if record.split else {}
+    return f"{test.get(positive, 0):,} {positive} of {sum(test.values()):,} test images"
+
+
+def _reasons(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:
+    said: dict[str, list[str]] = {}
+    for arm in arms:
+        if arm.error:
+            yield Text(f"arm {arm.name}, seed {arm.seed}: {arm.error}", style="red")
+        for name, estimate in arm.metrics.items():
+            if estimate.value is None:
+                said.setdefault(_reason(estimate), []).append(f"{name} of {arm.name}")
+    yield from (_small(f"{why}: {', '.join(where[:4])}{' …' if len(where) > 4 else ''}") for why, where in said.items())
+
+
+def _reason(estimate: EstimateRecord) -> str:
+    why = estimate.reason or "no reason given"
+    return "undefined, because " + why.removeprefix("undefined, ").removeprefix("because ")
+
+
+def _comparisons(record: Record, width: int) -> Iterator[RenderableType]:
+    if not record.comparisons:
+        return
+    correction = next((c.correction for c in record.comparisons if c.correction), "adjusted")
+    stacked = width < WIDE
+    table = _table("Comparisons", "arm minus control", "endpoint", "difference", "p", f"p {correction}", "detectable")
+    for c in sorted(record.comparisons, key=lambda c: not c.primary):
+        mdd = c.minimum_detectable_difference
+        table.add_row(
+            Text(f"{c.arm} - {c.versus}", style="bold" if c.primary else ""),
+            _metric_title(c.endpoint),
+            interval(c.estimate, signed=True, stacked=stacked),
+            p_value(c.p),
+            p_value(c.p_adjusted),
+            NOTHING if mdd is None else f"± {number(mdd)}",
+        )
+    yield table
+    method = record.comparisons[0].estimate.method
+    yield _small(
+        f"bold: primary; {f'{method}; ' if method else ''}"
+        f"detectable: the smallest true difference that a run of this size shows with 80 % power"
+    )
+
+
+def _fidelity(record: Record, width: int) -> Iterator[RenderableType]:
+    groups: dict[tuple[str, str, int], dict[str, list[FidelityRecord]]] = {}
+    for row in record.fidelity:
+        groups.setdefault((row.extractor, row.resize, row.n_synthetic), {}).setdefault(row.name, []).append(row)
+    for (extractor, resize, n), sets in groups.items():
+        floors = [row for rows in sets.values() for row in rows][: len(record.seeds)]
+        metrics = list(dict.fromkeys(m for rows in sets.values() for row in rows for m in (*row.metrics, *row.floor)))
+        table = _table("Fidelity and memorization", "metric", *sets, "real against real")
+        for metric in metrics:
+            cells = [[r.metrics[metric] for r in rows if metric in r.metrics] for rows in sets.values()]
+            floor = [r.floor[metric] for r in floors if metric in r.floor]
+            first = next(e for group in (*cells, floor) for e in group)
+            texts = [over_seeds(group, stacked=width < WIDE) for group in (*cells, floor)]
+            table.add_row(_metric_title(metric) + ARROWS[first.direction], *texts)
+        yield table
+        reference = next(iter(sets.values()))[0].n_reference
+        yield _small(
+            f"extractor {extractor}, {resize}; {n:,} images against {reference:,} held-out reals; "
+            f"real against real: what held-out reals score at equal n"
+        )
+
+
+def _throughput(record: Record) -> Iterator[RenderableType]:
+    if not record.throughput:
+        return
+    table = _table("Throughput", "phase", "plugin", "images/s", "ms/image", "images", "batch", "device")
+    for row in record.throughput:
+        each = 1000 / row.images_per_second if row.images_per_second else 0.0
+        device = f"{row.device} {row.precision}" + (f" {row.threads}t" if row.threads else "")
+        cells = (number(row.images_per_second), number(each), f"{row.images:,}", f"{row.batch:,}", device)
+        table.add_row(row.phase, row.plugin.split(":")[-1], *cells)
+    yield table
+
+
+def _stages(record: Record) -> Iterator[RenderableType]:
+    if not record.stages:
+        return
+    counts: dict[str, int] = {}
+    for stage in record.stages:
+        counts[stage.status] = counts.get(stage.status, 0) + 1
+    fresh = sum(s.seconds for s in record.stages if s.status != "cached")
+    peak = max((s.peak_memory_mb or 0.0 for s in record.stages), default=0.0)
+    words = ", ".join(f"{n} {status}" for status, n in counts.items())
+    yield Text.assemble("\n", ("Stages  ", "bold"), f"{words}; {duration(fresh)} of work, peak {megabytes(peak)}")
+    slow = sorted(record.stages, key=lambda s: -s.seconds)[:3]
+    yield _small("longest: " + ", ".join(f"{s.name} {duration(s.seconds)}" for s in slow))
+
+
+def _files(record: Record, folder: Path | None) -> Iterator[RenderableType]:
+    if folder is None:
+        return
+    yield Text(f"\nFiles in {folder}", style="bold")
+    grid = _grid()
+    grid.add_row("record", "record.json")
+    grid.add_row("tables", TABLE_FILE)
+    for title, path in record.files.items():
+        grid.add_row(title, path)
+    kept = [a.predictions.path for a in record.arms if a.predictions is not None]
+    if kept:
+        grid.add_row("predictions", f"{Path(kept[0]).parent}/ ({len(kept)} arms and seeds)")
+    yield grid
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    for column in columns:
+        table.add_column(column, vertical="top", overflow="fold")
+    return table
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _small(text: str) -> Text:
+    return Text(text, style="dim")
+
+
+def _metric_title(name: str) -> str:
+    base, _, rest = name.partition("@")
+    known = {"auc": "AUC", "fid": "FID", "kid": "KID", "ece": "ECE", "auc_macro": "AUC macro"}
+    words = known.get(base, base.replace("_", " "))
+    return f"{words} @{rest}" if rest else words
