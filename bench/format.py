@@ -25,7 +25,7 @@ def _decimals(scale: float) -> int:
 
 
 def interval(estimate: EstimateRecord, *, signed: bool = False, stacked: bool = False) -> str:
-    """ "0.887 [0.861, 0.909]", or stacked with 0.861–0.909 on a line of its own; "undefined" where there is no value."""
+    """ "0.887 [0.861, 0.909]", or 0.861–0.909 on a second line if ``stacked``; "undefined" without a value."""
     if estimate.value is None:
         return "undefined"
     known = [v for v in (estimate.value, estimate.low, estimate.high) if v is not None]

@@ -61,6 +61,7 @@ class Workbench:
         source = "" if isinstance(plugin, str) else registry.source_digest(plugin)
 
         def build(out: Path, scratch: Path) -> dict[str, Any]:
+            self.reporter.stage_started(self._title(name))
             ctx = StageContext(
                 seed or 0, scratch, self.device, self.precision, name=self._title(name), reporter=self.reporter
             )
@@ -74,6 +75,7 @@ class Workbench:
         start = time.perf_counter()
         describe = {"name": name, "plugin": path, "config": dict(config), "inputs": dict(inputs), "seed": seed}
         describe |= {"source": source, "device": self.device, "precision": self.precision}
+        describe["resolution"] = self.config.data.resolution  # for estimates of later runs
         try:
             stored = self.store.once(stage, key, build, **describe)
         except Exception as error:

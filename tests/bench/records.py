@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.record import (
     ArmRecord,
     ComparisonRecord,
@@ -109,24 +111,27 @@ def example(seeds: tuple[int, ...] = (0,), *, failed: bool = False) -> Record:
             cores=2, threads=2, device="cpu", device_name="AMD EPYC", precision="bf16",
         ),
         files={"ROC curves": "figures/roc.png", "samples, seed 0": "figures/samples-seed0.png"},
-        verdict="no evidence that guided differs from C1 (+0.003 [-0.009, +0.015] AUC; this run could have seen 0.017).",
+        verdict="no evidence that guided differs from C1 (+0.003 [-0.009, +0.015] AUC).",
     )  # fmt: skip
     record.throughput = [
         throughput("fit", "generators.ldm:LatentDiffusion@1", 1210.4),
-        throughput("sample", "g:X@1", 265),
+        throughput("sample", "generators.ldm:LatentDiffusion@1", 265.0),
     ]
     record.stages = [
-        StageRecord(
-            stage="fit", name="fit ldm", key="a" * 64, status="executed", seed=0, seconds=136.2, peak_memory_mb=1510
-        ),
-        StageRecord(
-            stage="data", name="prepare phantom", key="b" * 64, status="cached", seconds=7.5, peak_memory_mb=420
-        ),
+        stage("fit", "fit ldm", "executed", 136.2, 1510, seed=0),
+        stage("data", "prepare phantom", "cached", 7.5, 420),
     ]
     return record
 
 
-def throughput(phase: str, plugin: str, speed: float) -> ThroughputRecord:
+def stage(kind: str, name: str, status: Any, seconds: float, memory: float, seed: int | None = None) -> StageRecord:
+    """One stage."""
+    return StageRecord(
+        stage=kind, name=name, key=name, status=status, seed=seed, seconds=seconds, peak_memory_mb=memory
+    )
+
+
+def throughput(phase: Any, plugin: str, speed: float) -> ThroughputRecord:
     """Speed of one phase."""
     return ThroughputRecord(
         phase=phase, plugin=plugin, images_per_second=speed, batch=64, device="cpu", precision="bf16",
