@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from bench.throughput import synchronize, threads
 from bench.trees import load_tree, save_tree
 
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SECONDS = float(os.environ.get("BENCH_CHECKPOINT_SECONDS", "30"))
 
 
 class Reporter(Protocol):

@@ -89,7 +89,7 @@ def data_record(world: World, config: RunConfig) -> DataRecord:
         name=info.name, spec=config.data.spec, fingerprint=world.prepared.fingerprint,
         n=len(world.prepared.images), resolution=config.data.resolution, preprocessing=meta["preprocessing"],
         task=world.task.name, class_names=list(world.task.class_names), positive=world.task.positive,
-        notes=[*info.notes, *meta.get("notes", [])], licence=info.licence, citation=info.citation,
+        notes=list(dict.fromkeys([*info.notes, *meta.get("notes", [])])), licence=info.licence, citation=info.citation,
         bayes_auc=bayes() if bayes else None,
     )  # fmt: skip
 
