@@ -1,0 +1,68 @@
+"""Rankings from records: build the board, add a record, check records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RECORDS = Path(__file__).parent / "records"
+
+app = typer.Typer(
+    name="leaderboard",
+    help="Rankings from records: build the board, add a record, check records.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Places = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Run folders, folders of run folders, or record files. Default: the committed records."),
+]
+
+
+@app.command()
+def build(
+    places: Places = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the three files.")] = Path("leaderboard-out"),
+) -> None:
+    """Write the board of all records as Markdown, CSV and one HTML page. Exit code 1 if a record cannot be read."""
+    from leaderboard import board as boards
+    from leaderboard.load import load
+    from leaderboard.render import write
+
+    loaded = load(places or [RECORDS])
+    for path in write(boards.build(loaded), out):
+        typer.echo(path)
+    for path, reason in loaded.unreadable.items():
+        typer.echo(f"not on the board: {path}: {reason}", err=True)
+    if loaded.unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(places: Places = None) -> None:
+    """Check records against their stored predictions. Exit code 1 if anything is wrong."""
+    from leaderboard.validate import validate_places
+
+    count, problems = validate_places(places or [RECORDS])
+    for problem in problems:
+        typer.echo(problem)
+    wrong = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem"
+    typer.echo(f"{count} record{'s' * (count != 1)}: {wrong}", err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def add(
+    places: Annotated[list[Path], typer.Argument(help="Run folders or record files.")],
+    records: Annotated[Path, typer.Option(help="Folder of committed records.")] = RECORDS,
+) -> None:
+    """Check runs and copy their records and predictions beside the committed ones. All of them, or none."""
+    from leaderboard.add import add_records
+
+    for folder in add_records(places, records):
+        typer.echo(folder)
