@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.figures.canvas import MUTED, figure, line_style
+from bench.stats import auc, expected_calibration_error, proportion_interval, roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,28 +19,6 @@ Array = NDArray[np.float64]
 Seeds = Sequence[tuple[NDArray[Any], NDArray[Any]]]  # for each seed: y {0, 1} [N], score of the positive class [N]
 GRID = np.linspace(0, 1, 201)
 LINE = 0.18  # height of a legend line in inches
-
-
-def roc_points(y: NDArray[Any], score: NDArray[Any]) -> tuple[Array, Array]:
-    """False and true positive rates at every distinct cut, from (0, 0) to (1, 1).
-
-    ``y`` {0, 1} [N], ``score`` float [N]; tied scores are one step (Fawcett 2006, algorithm 2). Raises ValueError
-    unless both classes are present.
-    """
-    y, score = np.asarray(y).astype(bool), np.asarray(score, dtype=np.float64)
-    if y.all() or not y.any():
-        raise ValueError("an ROC curve needs images of both classes")
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
-    positives = np.cumsum(y[order])[last_of_tie]
-    negatives = 1 + last_of_tie - positives
-    return np.append(0.0, negatives / (~y).sum()), np.append(0.0, positives / y.sum())
-
-
-def area(y: NDArray[Any], score: NDArray[Any]) -> float:
-    """Area under :func:`roc_points`, by trapezoids: equal to the Mann-Whitney statistic, ties counted half."""
-    false_rate, true_rate = roc_points(y, score)
-    return float(np.trapezoid(true_rate, false_rate))
 
 
 def roc_plot(path: Path, curves: Mapping[str, Seeds], positive: str = "positive", seed: int = 0) -> None:
@@ -75,8 +54,8 @@ def _roc_arm(axes: Axes, i: int, arm: str, seeds: Seeds, rng: np.random.Generato
     if not defined:
         axes.plot([], [], label=f"{arm}: undefined, one class only", **style)
         return
-    lines = [np.interp(GRID, *_steps(*roc_points(y, s))) for y, s in defined]
-    areas = [area(y, s) for y, s in defined]
+    lines = [_sensitivity(y, s) for y, s in defined]
+    areas = [auc(y, s) for y, s in defined]
     if len(lines) > 1:
         for line in lines:
             axes.plot(GRID, line, color=style["color"], linewidth=0.6, alpha=0.45)
@@ -84,15 +63,16 @@ def _roc_arm(axes: Axes, i: int, arm: str, seeds: Seeds, rng: np.random.Generato
     else:
         low, high = _band(*defined[0], rng)
         axes.fill_between(GRID, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        label = f"{arm}: AUC {areas[0]:.3f} (1 seed)"
+        label = f"{arm}: AUC {areas[0]:.3f} (1 seed; band: 95 % over images)"
     mean = np.append(0.0, np.mean(lines, axis=0))
     axes.plot(np.append(0.0, GRID), mean, linewidth=1.8, label=label, **style)
 
 
-def _steps(false_rate: Array, true_rate: Array) -> tuple[Array, Array]:
-    """The highest sensitivity at each false positive rate, so that the curve can be read as a function of it."""
-    last = np.append(np.flatnonzero(np.diff(false_rate)), len(false_rate) - 1)
-    return false_rate[last], true_rate[last]
+def _sensitivity(y: NDArray[Any], score: NDArray[Any]) -> Array:
+    """Sensitivity at each false positive rate of GRID: the highest where the curve rises straight up."""
+    curve = roc_curve(y, score)
+    last = np.append(np.flatnonzero(np.diff(curve.fpr)), len(curve.fpr) - 1)
+    return np.asarray(np.interp(GRID, curve.fpr[last], curve.tpr[last]))
 
 
 def _band(y: NDArray[Any], score: NDArray[Any], rng: np.random.Generator, replicates: int = 500) -> tuple[Array, Array]:
@@ -102,7 +82,7 @@ def _band(y: NDArray[Any], score: NDArray[Any], rng: np.random.Generator, replic
     lines = np.empty((replicates, len(GRID)))
     for b in range(replicates):
         rows = np.concatenate([rng.choice(part, len(part)) for part in parts])
-        lines[b] = np.interp(GRID, *_steps(*roc_points(y[rows], np.asarray(score)[rows])))
+        lines[b] = _sensitivity(y[rows], np.asarray(score)[rows])
     low, high = np.quantile(lines, (0.025, 0.975), axis=0)
     return low, high
 
@@ -120,10 +100,15 @@ def reliability_plot(path: Path, curves: Mapping[str, Seeds], positive: str = "p
         top, below = fig.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         top.plot([0, 1], [0, 1], color=MUTED, linewidth=0.7, linestyle=":")
         for i, (arm, seeds) in enumerate(curves.items()):
-            y = np.concatenate([np.asarray(pair[0]).astype(np.float64) for pair in seeds])
-            p = np.concatenate([np.asarray(pair[1], dtype=np.float64) for pair in seeds])
-            _reliability_arm(top, i, arm, y, p, len(seeds), bins)
-            below.hist(p, bins=50, range=(0, 1), histtype="step", linewidth=1.2, **line_style(i))
+            _reliability_arm(top, i, arm, seeds, bins)
+            below.hist(
+                np.concatenate([p for _, p in seeds]),
+                bins=50,
+                range=(0, 1),
+                histtype="step",
+                linewidth=1.2,
+                **line_style(i),
+            )
         top.set(ylim=(-0.01, 1.01), ylabel=f"observed share of {positive}")
         top.grid(color="#e8e8e8", linewidth=0.6)
         _legend(top)
@@ -133,16 +118,16 @@ def reliability_plot(path: Path, curves: Mapping[str, Seeds], positive: str = "p
         fig.tight_layout()
 
 
-def _reliability_arm(axes: Axes, i: int, arm: str, y: Array, p: Array, seeds: int, bins: int) -> None:
-    style = line_style(i)
+def _reliability_arm(axes: Axes, i: int, arm: str, seeds: Seeds, bins: int) -> None:
+    y = np.concatenate([np.asarray(pair[0]).astype(np.float64) for pair in seeds])
+    p = np.concatenate([np.asarray(pair[1], dtype=np.float64) for pair in seeds])
     mean_p, share, n = calibration_bins(y, p, bins)
-    low, high = _wilson(share, n / seeds)
-    bars = np.maximum(np.stack([share - low, high - share]), 0)
-    gap = float(np.sum(n * np.abs(share - mean_p)) / n.sum())
-    note = f", {seeds} seeds pooled" if seeds > 1 else ""
+    low, high = _wilson(share, n / len(seeds))
+    error = np.mean([expected_calibration_error(*pair) for pair in seeds])
+    note = f" (mean of {len(seeds)} seeds)" if len(seeds) > 1 else ""
     axes.errorbar(
-        mean_p, share, yerr=bars, label=f"{arm}: mean gap {gap:.3f}{note}", marker="o", markersize=3.5, elinewidth=0.8,
-        capsize=1.5, linewidth=1.4, **style,
+        mean_p, share, yerr=np.maximum(np.stack([share - low, high - share]), 0), label=f"{arm}: ECE {error:.3f}{note}",
+        marker="o", markersize=3.5, elinewidth=0.8, capsize=1.5, linewidth=1.4, **line_style(i),
     )  # fmt: skip
 
 
@@ -156,8 +141,9 @@ def calibration_bins(y: Array, p: Array, bins: int) -> tuple[Array, Array, Array
     return sums[0] / n[used], sums[1] / n[used], n[used]
 
 
-def _wilson(share: Array, n: Array, z: float = 1.959964) -> tuple[Array, Array]:
-    """Wilson (1927) score interval of a proportion ``share`` of ``n``."""
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return centre - half, centre + half
+def _wilson(share: Array, n: Array) -> tuple[Array, Array]:
+    """Wilson limits of shares of about ``n`` cases each."""
+    cases = [max(1, round(c)) for c in n]
+    limits = [proportion_interval(min(c, round(s * c)), c) for s, c in zip(share, cases, strict=True)]
+    low, high = np.array(limits).T
+    return low, high

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import mannwhitneyu
 
 from bench.contracts import Images
 from bench.figures import closest_pairs, reliability_plot, roc_plot, sample_grid
-from bench.figures.curves import area, calibration_bins, roc_points
+from bench.figures.curves import GRID, _band, _sensitivity, calibration_bins
 from bench.figures.grids import enlarge
 
 CLASSES = ("nevus", "melanoma")
@@ -98,15 +97,25 @@ def test_small_images_are_enlarged_by_a_whole_factor() -> None:
     assert enlarge(np.zeros((256, 256, 3), np.uint8)).shape == (256, 256, 3)
 
 
-def test_roc_area_is_the_mann_whitney_statistic_with_ties() -> None:
+def test_the_drawn_curve_is_the_highest_sensitivity_at_each_false_positive_rate() -> None:
     y, score = scores(400, 0, 1.0)
-    rounded = np.round(score, 1)
-    expected = mannwhitneyu(rounded[y == 1], rounded[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
-    assert area(y, rounded) == pytest.approx(expected, abs=1e-12)
-    false_rate, true_rate = roc_points(y, rounded)
-    assert (false_rate[0], true_rate[0], false_rate[-1], true_rate[-1]) == (0, 0, 1, 1)
-    with pytest.raises(ValueError, match="both classes"):
-        roc_points(np.ones(4), np.arange(4))
+    drawn = _sensitivity(y, score)
+    for rate, height in zip(GRID[::20], drawn[::20], strict=True):
+        cuts = [c for c in np.unique(score) if np.mean(score[y == 0] >= c) <= rate]
+        reached = max((np.mean(score[y == 1] >= c) for c in cuts), default=0.0)
+        assert reached - 1e-12 <= height <= reached + 1 / (y == 1).sum() + 1e-12
+    assert drawn[-1] == 1
+    assert np.all(np.diff(drawn) >= 0)
+
+
+def test_the_band_of_one_seed_holds_the_curve_and_narrows_with_more_images() -> None:
+    widths = []
+    for n in (200, 2000):
+        y, score = scores(n, 3, 1.5)
+        low, high = _band(y, score, np.random.default_rng(0), replicates=200)
+        assert np.mean((low <= _sensitivity(y, score)) & (_sensitivity(y, score) <= high)) > 0.95
+        widths.append(np.mean(high - low))
+    assert widths[1] < 0.5 * widths[0]
 
 
 def test_calibration_bins_keep_every_image_and_ties_together() -> None:
