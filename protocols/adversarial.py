@@ -17,7 +17,7 @@ from bench.keys import stage_seed
 from bench.lab import Arm, Fitted, Lab, Outcome
 from protocols.augmented import oversample
 from protocols.difficulty import hard_cases
-from protocols.strategies.base import Check, Guidance
+from protocols.strategies.base import Answer, Check, Guidance
 
 ArmName = Literal["C1", "C2", "C3", "C6"]
 
@@ -96,7 +96,7 @@ class Adversarial:
             if not len(accepted):
                 raise StageError(f"round {r}: none of {len(answer.made)} images passed the label check")
             synthetic = synthetic + accepted if r > 1 else accepted
-            asked = asked + _askers(guidance.wanted(), answer.made, answer.accepted)
+            asked = asked + _askers(guidance.wanted(), answer, strategy.from_images)
             newest = lab.fit_classifier(lab.train + synthetic, title=f"round {r} guided")
             lab.note(
                 event="round", round=r, mined_from="train, out of fold", mined=len(hard), mined_ids=hard.ids.tolist(),
@@ -192,15 +192,16 @@ class Adversarial:
         return cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
 
 
-def _askers(wanted: Images, made: Images, accepted: NDArray[np.bool_]) -> Images:
-    """For each accepted image the hard case it answers: its parent, or else a wanted case of its class in turn."""
-    if made.parents is not None:
+def _askers(wanted: Images, answer: Answer, from_images: bool) -> Images:
+    """For each accepted image the hard case it answers: the one it was made from, or one of its class in turn."""
+    made, accepted = answer.made, answer.accepted
+    if from_images and made.parents is not None:
         row_of = {str(i): n for n, i in enumerate(wanted.ids)}
         return wanted.take([row_of[str(p)] for p in made.parents[accepted]])
     rows: list[int] = []
     turns = dict.fromkeys(range(wanted.num_classes), 0)
-    for k in made.labels[accepted]:
+    for k in made.labels[accepted].tolist():
         members = np.flatnonzero(wanted.labels == k)
-        rows.append(int(members[turns[int(k)] % len(members)]))
-        turns[int(k)] += 1
+        rows.append(int(members[turns[k] % len(members)]))
+        turns[k] += 1
     return wanted.take(rows)

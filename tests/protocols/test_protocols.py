@@ -119,5 +119,5 @@ def test_variations_of_random_cases_stand_beside_variations_of_hard_ones(tmp_pat
 
 def test_an_unknown_strategy_is_named(tmp_path: Path) -> None:
     lab = small_lab(tmp_path, generator="noise")
-    with pytest.raises(ConfigError, match="no strategy called 'rejektion'. Did you mean 'rejection'"):
+    with pytest.raises(ConfigError, match=r"no strategy called 'rejektion'\. Did you mean 'rejection'"):
         Adversarial(Adversarial.Config(strategy="rejektion", folds=2)).run(lab)
