@@ -34,19 +34,19 @@ class Factor:
 
 FACTORS = (
     Factor("asymmetry", 0.0, 1.0, 0.0, 0.8, "odd outline and lopsided pigment (A of the ABCD rule)"),
-    Factor("border", 0.005, 0.10, 0.2, 0.8, "ragged outline: rms of the high harmonics over the radius (B)"),
-    Factor("colour", 0.0, 1.0, 0.2, 1.0, "variegation: contrast of dark, light and red zones (C)"),
+    Factor("border", 0.005, 0.13, 0.2, 0.8, "ragged outline: rms of the high harmonics over the radius (B)"),
+    Factor("colour", 0.0, 1.2, 0.5, 1.0, "variegation: contrast of dark, light and red zones (C)"),
     Factor("diameter", 0.28, 0.76, 0.0, 0.8, "mean radius over half the image side (D)"),
     Factor("darkness", 0.45, 2.1, 0.0, 0.5, "melanin of the lesion body, optical density"),
-    Factor("network", 0.0, 2.0, 0.3, -0.4, "pigment network: density of the mesh lines"),
+    Factor("network", 0.0, 1.8, 0.3, -0.4, "pigment network: density of the mesh lines"),
     Factor("streaks", 0.0, 12.0, 1.3, 0.6, "number of radial streaks at the border"),
     Factor("globules", 0.0, 24.0, 0.8, 0.4, "number of brown globules"),
-    Factor("veil", 0.0, 0.8, 1.3, 0.6, "blue-white veil: opacity"),
+    Factor("veil", 0.0, 0.7, 1.3, 0.6, "blue-white veil: opacity"),
     Factor("redness", 0.0, 2.0, 2.2, 0.0, "haemoglobin of the lesion, optical density"),
-    Factor("cysts", 0.0, 16.0, 2.6, 0.0, "number of milia-like cysts"),
-    Factor("scar", 0.0, 0.85, 2.6, 0.0, "central white patch: opacity"),
-    Factor("negative_network", 0.0, 0.8, 2.6, 0.0, "light mesh over part of the lesion: opacity"),
-    Factor("scale", 0.0, 0.9, 2.6, 0.0, "whitish-yellow surface scale: opacity"),
+    Factor("cysts", 0.0, 16.0, 3.0, 0.0, "number of milia-like cysts"),
+    Factor("scar", 0.0, 0.85, 3.0, 0.0, "central white patch: opacity"),
+    Factor("negative_network", 0.0, 0.8, 3.0, 0.0, "light mesh over part of the lesion: opacity"),
+    Factor("scale", 0.0, 0.9, 3.0, 0.0, "whitish-yellow surface scale: opacity"),
 )
 FACTOR_NAMES = tuple(f.name for f in FACTORS)
 
@@ -55,10 +55,10 @@ FACTOR_NAMES = tuple(f.name for f in FACTORS)
 CLASS_SHIFTS: dict[str, dict[str, float]] = {
     "nv": {},
     "mel": {f.name: f.melanoma for f in FACTORS},
-    "bkl": {"cysts": 1.8, "scale": 0.9, "network": -1.0, "colour": 0.4, "border": 0.2, "globules": 0.3},
+    "bkl": {"cysts": 2.4, "scale": 1.0, "network": -1.0, "colour": 0.4, "border": 0.2, "globules": 0.3},
     "bcc": {"redness": 1.0, "veil": 0.9, "network": -1.3, "darkness": -0.9, "globules": 0.6, "asymmetry": 0.4},
-    "akiec": {"redness": 1.3, "scale": 1.7, "darkness": -1.2, "network": -1.0, "border": 0.5},
-    "df": {"scar": 2.0, "network": 0.5, "diameter": -0.7, "darkness": -0.4},
+    "akiec": {"redness": 1.3, "scale": 2.3, "darkness": -1.2, "network": -1.0, "border": 0.5},
+    "df": {"scar": 2.6, "network": 0.5, "diameter": -0.7, "darkness": -0.4},
     "vasc": {"redness": 2.6, "globules": 0.7, "darkness": -1.0, "network": -1.5, "diameter": -0.6},
 }
 

@@ -34,7 +34,7 @@ LESION: Layout = {
     "edge": ("uniform", ()),
     "zones": ("uniform", (3, 9, 3)),
     "grain": ("uniform", (30, 3)),
-    "mesh": ("uniform", (6,)),
+    "mesh": ("uniform", (4,)),
     "mesh_warp": ("uniform", (12, 3)),
     "mesh_place": ("uniform", (8, 3)),
     "globules": ("uniform", (GLOBULES, 3)),
@@ -94,7 +94,7 @@ def draw_lesion(factors: Array, lesion: dict[str, Array], frame: Frame, size: in
     mesh, mesh_region, light_mesh, light_region = _networks(amount, lesion, place)
     globules = _globules(amount, lesion, place)
     streaks, streak_region = _streaks(amount, lesion, place, radius, distance)
-    melanin += mesh + np.float32(1.3) * globules + streaks
+    melanin += mesh + np.float32(2.0) * globules + streaks
     overlays = [
         ((0.24, 0.30, 0.42), veil),
         ((0.78, 0.62, 0.56), light_mesh),
@@ -138,7 +138,7 @@ def _pigment(
     """Melanin, blood and blue-white veil: a body, lopsided with asymmetry, zoned with colour variegation."""
     dark, light, red = (place.field(lesion["zones"][:, i], 0.28, 0.75) for i in range(3))
     towards = 2 * np.pi * lesion["lobe"][:, 0]
-    slope = column(0.75 * amount["asymmetry"] / amount["diameter"])
+    slope = column(0.9 * amount["asymmetry"] / amount["diameter"])
     lopsided = 1 + slope * (column(np.cos(towards)) * place.u + column(np.sin(towards)) * place.v)
     contrast = column(amount["colour"])
     dark_zone, light_zone, red_zone = ramp(dark, 0.1, 1.0), ramp(light, 0.3, 1.2), ramp(red, 0.4, 1.3)
@@ -169,16 +169,22 @@ def _networks(amount: dict[str, Array], lesion: dict[str, Array], place: Place) 
 
 
 def _honeycomb(lesion: dict[str, Array], place: Place) -> Plane:
-    """Sum of three plane waves at 120 degrees: maxima are the holes of a hexagonal mesh, low values its lines."""
-    spacing = 0.13 + 0.05 * lesion["mesh"][:, 0]
+    """Sum of three plane waves at 120 degrees: maxima are the holes of a hexagonal mesh, low values its lines.
+
+    The wave vectors sum to 0, so phases and warps that sum to 0 only move and bend the mesh; any others would turn
+    it inside out.
+    """
+    spacing = 0.115 + 0.045 * lesion["mesh"][:, 0]
     k = 4 * np.pi / (np.sqrt(3) * spacing)
-    bend = place.field(lesion["mesh_warp"][:, :6], 0.3, 0.7), place.field(lesion["mesh_warp"][:, 6:], 0.3, 0.7)
+    bend = [np.float32(0.6) * place.field(lesion["mesh_warp"][:, i : i + 6], 0.3, 0.7) for i in (0, 6)]
+    phase = [2 * np.pi * lesion["mesh"][:, i] for i in (2, 3)]
+    bend.append(-bend[0] - bend[1])
+    phase.append(-phase[0] - phase[1])
     total = np.zeros_like(place.u)
     for arm in range(3):
         angle = 2 * np.pi * (arm / 3 + lesion["mesh"][:, 1])
         kx, ky = column(k * np.cos(angle)), column(k * np.sin(angle))
-        warp = np.float32(0.55) * bend[0] if arm == 0 else np.float32(0.55) * bend[1] if arm == 1 else 0
-        total += np.cos(kx * place.u + ky * place.v + column(2 * np.pi * lesion["mesh"][:, 2 + arm]) + warp)
+        total += np.cos(kx * place.u + ky * place.v + column(phase[arm]) + bend[arm])
     return total
 
 
@@ -191,7 +197,7 @@ def _scatter(uniform: Array, amount: dict[str, Array], place: Place, reach: floa
 
 def _globules(amount: dict[str, Array], lesion: dict[str, Array], place: Place) -> Plane:
     centres = _scatter(lesion["globules"], amount, place, 0.9)
-    sigma = (0.020 + 0.016 * lesion["globules"][..., 2]) * place.frame.zoom[:, None]
+    sigma = (0.024 + 0.018 * lesion["globules"][..., 2]) * place.frame.zoom[:, None]
     number = soft_count(amount["globules"], GLOBULES)
     return place.body * np.minimum(np.float32(1.4) * spots(centres, sigma, number, place.size), 1)  # type: ignore[no-any-return]
 
@@ -216,7 +222,7 @@ def _streaks(
     sector = (present * (gap < 0.16)).max(axis=1)
     beyond = distance - radius
     band = ramp(beyond, -0.14, -0.03) * ramp(beyond, 0.13, 0.04)
-    return np.float32(1.5) * band * by_angle(profile, place.angle), band * by_angle(sector, place.angle)
+    return np.float32(1.8) * band * by_angle(profile, place.angle), band * by_angle(sector, place.angle)
 
 
 def _scar(amount: dict[str, Array], lesion: dict[str, Array], place: Place) -> Plane:

@@ -23,7 +23,7 @@ def best_seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def test_drawing_costs_about_as_much_as_resizing_a_photograph() -> None:
-    """Resizing 600 x 450 to 64 px (Lanczos) takes PIL about as long as one 64 px drawing takes here: 500 images a second, 200 are asked for."""
+    """PIL resizes 500 photographs a second (Lanczos, 600 x 450 to 64 px) where 200 drawings a second are asked for."""
     source = Phantom(PhantomConfig(), DataConfig(resolution=64))
     n = 32
     labels = np.arange(n) % 2
