@@ -1,61 +1,93 @@
 """Which images show the same thing although their bytes differ.
 
-A 64-bit perceptual hash finds candidates fast (XOR and popcount), then the correlation of fine detail decides.
-The hash alone will not do: lesions are all "a dark blob in the middle". On the 10,015 images of HAM10000 (50 million
-pairs, 32 px) a hash distance <= 2 joins 53 pairs of one lesion and 10 of two; distance <= 8 with a detail correlation
->= 0.9 joins 90 of one lesion and one of two, which is the same photograph in two colour balances.
+A 64-bit perceptual hash finds candidates fast (XOR and popcount); then the pictures decide: fine detail correlates, or
+all pixels are nearly equal. The hash alone will not do, since lesions are all "a dark blob in the middle". On the
+10,015 images of HAM10000 (50 million pairs, 32 px) a hash distance <= 2 joins 53 pairs of one lesion and 10 of two;
+distance <= 8 with a detail correlation >= 0.9 joins 90 of one lesion and one of two, which is the same photograph in
+two colour balances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.base import Prepared
 from bench.pixels import PixelArray, chunks
 
-HASH_NAME = "dct-sign-64"
+HASH_NAME = "dct-sign-63"
 HASH_DISTANCE = 8
 DETAIL_CORRELATION = 0.9
-DETAIL_SIDE = 32
-_BLUR = 1.5  # SD in pixels of what counts as coarse at DETAIL_SIDE
+PIXEL_RMS = 5.0  # of 255
+SYMMETRIES = range(8)  # bit 0: upside down, bit 1: left-right, bit 2: transposed before
+STORED = "duplicates.npz"
+_SIDE = 32
+_BLUR = 1.5  # SD in pixels of what counts as coarse at _SIDE
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Hashes = NDArray[np.uint64]
 
 
-def perceptual_hash(pixels: PixelArray, block: int = 512) -> NDArray[np.uint64]:
-    """64 signs of low-frequency cosine coefficients of the luma, uint64 [N], for uint8 [N, S, S, 3].
+@dataclass(frozen=True)
+class Matches:
+    """Images that show the same: ``pairs`` int64 [P, 2], detail ``correlation`` and pixel ``rms`` (of 255) [P]."""
+
+    pairs: Rows
+    correlation: Floats
+    rms: Floats
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def perceptual_hash(pixels: PixelArray, symmetry: int = 0, block: int = 512) -> Hashes:
+    """63 signs of low-frequency cosine coefficients of the luma, uint64 [N], for uint8 [N, S, S, 3].
 
     The DCT hash of Zauner (2010), taken on the whole image instead of a 32 x 32 thumbnail, so that the same picture
-    has (nearly) the same hash at any resolution. Bit order: row-major over a 9 x 9 block of frequencies without (0,0).
+    has (nearly) the same hash at any resolution. Bits: coefficient above the median, row-major over 8 x 8 frequencies
+    without (0, 0). ``symmetry``: the hash of the image after :func:`turn`, without turning its pixels.
     """
     hashes = np.empty(len(pixels), dtype=np.uint64)
     basis = _cosines(pixels.shape[1]), _cosines(pixels.shape[2])
     for rows in chunks(len(pixels), block):
         luma = np.asarray(pixels[rows], dtype=np.float32) @ _LUMA
-        coefficients = (basis[0] @ luma @ basis[1].T).reshape(len(luma), -1)[:, 1:65]
-        bits = coefficients > np.median(coefficients, axis=1, keepdims=True)
-        hashes[rows] = np.packbits(bits, axis=1).view(">u8").ravel()
+        hashes[rows] = _signs(_turn_coefficients(basis[0] @ luma @ basis[1].T, symmetry))
     return hashes
 
 
-def near_duplicates(pixels: PixelArray, hashes: NDArray[np.uint64]) -> tuple[Rows, Floats]:
-    """All pairs (i < j) of images that show the same: int64 [P, 2] and their detail correlation float32 [P]."""
-    pairs = hash_pairs(hashes, hashes, HASH_DISTANCE)
-    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    return _confirm(pixels, pixels, pairs)
+def turn(images: Floats, symmetry: int) -> Floats:
+    """Square images float32 [N, S, S, ...] under one of the eight symmetries of the square; 0 changes nothing."""
+    turned = images.swapaxes(1, 2) if symmetry & 4 else images
+    return turned[:, :: -1 if symmetry & 1 else 1, :: -1 if symmetry & 2 else 1]
 
 
-def near_duplicates_between(
-    a: PixelArray, a_hashes: NDArray[np.uint64], b: PixelArray, b_hashes: NDArray[np.uint64]
-) -> tuple[Rows, Floats]:
-    """Pairs (row of a, row of b) that show the same, int64 [P, 2], and their detail correlation float32 [P]."""
-    return _confirm(a, b, hash_pairs(a_hashes, b_hashes, HASH_DISTANCE))
+def near_duplicates(pixels: PixelArray, hashes: Hashes) -> Matches:
+    """All pairs (i < j) of rows that show the same picture, in one orientation."""
+    candidates = hash_pairs(hashes, hashes, HASH_DISTANCE)
+    return matches(pixels, pixels, candidates[candidates[:, 0] < candidates[:, 1]])
 
 
-def hash_pairs(a: NDArray[np.uint64], b: NDArray[np.uint64], distance: int) -> Rows:
+def stored_duplicates(prepared: Prepared) -> Rows:
+    """Near-duplicate pairs of a prepared set, int64 [P, 2]: those found when it was written, or found now."""
+    stored = prepared.folder / STORED
+    if stored.is_file():
+        with np.load(stored, allow_pickle=False) as file:
+            pairs: Rows = file["pairs"]
+            return pairs
+    return near_duplicates(prepared.images.pixels, prepared.table["hash"]).pairs
+
+
+def store_duplicates(folder: Path, found: Matches) -> None:
+    """Keep what :func:`stored_duplicates` reads."""
+    np.savez(folder / STORED, allow_pickle=False, **vars(found))
+
+
+def hash_pairs(a: Hashes, b: Hashes, distance: int) -> Rows:
     """Rows (i of a, j of b) whose hashes differ in at most ``distance`` bits, int64 [P, 2]; all of them, in order."""
     found = [np.empty((0, 2), dtype=np.int64)]
     for rows in chunks(len(a), max(1, 4_000_000 // max(len(b), 1))):
@@ -64,13 +96,40 @@ def hash_pairs(a: NDArray[np.uint64], b: NDArray[np.uint64], distance: int) -> R
     return np.concatenate(found)
 
 
-def detail(pixels: PixelArray) -> Floats:
-    """Fine structure of images: high-passed luma at 32 x 32 or less, mean 0 and length 1, float32 [n, D].
+def matches(
+    a: PixelArray,
+    b: PixelArray,
+    candidates: Rows,
+    *,
+    correlation: float = DETAIL_CORRELATION,
+    rms: float = PIXEL_RMS,
+    symmetry: int = 0,
+    block: int = 4096,
+) -> Matches:
+    """Those of ``candidates`` (rows of a and b, int64 [P, 2]) that show the same picture, b seen under ``symmetry``.
+
+    The same: detail correlates at least ``correlation``, or the RGB thumbnails' RMS difference is at most ``rms``.
+    """
+    pairs, scores, distances = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+    for here in chunks(len(candidates), block):
+        left, i = np.unique(candidates[here, 0], return_inverse=True)
+        right, j = np.unique(candidates[here, 1], return_inverse=True)
+        x, y = thumbnail(a[left]), turn(thumbnail(b[right]), symmetry)
+        score = np.einsum("nd,nd->n", detail(x)[i], detail(y)[j])
+        distance = np.sqrt(np.mean((x[i] - y[j]) ** 2, axis=(1, 2, 3)))
+        same = (score >= correlation) | (distance <= rms)
+        for kept, values in ((pairs, candidates[here]), (scores, score), (distances, distance)):
+            kept.append(values[same])
+    return Matches(np.concatenate(pairs), np.concatenate(scores), np.concatenate(distances))
+
+
+def detail(thumbnails: Floats) -> Floats:
+    """Fine structure of :func:`thumbnail` images: high-passed luma, mean 0 and length 1, float32 [n, D].
 
     The dot product of two rows is their correlation, in which brightness, contrast and white balance cancel out.
     A picture without any structure has length 0 and correlates with nothing.
     """
-    luma = thumbnail(pixels) @ _LUMA
+    luma = thumbnails @ _LUMA
     side = luma.shape[1]
     offsets = np.arange(side)[:, None] - np.arange(side)
     blur = np.exp(-0.5 * (offsets / _BLUR) ** 2).astype(np.float32)
@@ -86,9 +145,9 @@ def thumbnail(pixels: PixelArray) -> Floats:
     """Area averages at 32 x 32 (or the own size where smaller), float32 [n, s, s, 3] in 0..255."""
     size = pixels.shape[1]
     images = np.asarray(pixels, dtype=np.float32)
-    if size <= DETAIL_SIDE:
+    if size <= _SIDE:
         return images
-    shrink = _area(size, DETAIL_SIDE)
+    shrink = _area(size, _SIDE)
     small: Floats = np.einsum("ai,nijc,bj->nabc", shrink, images, shrink, optimize=True)
     return small
 
@@ -111,28 +170,25 @@ def join_groups(groups: Sequence[str] | NDArray[np.str_], pairs: Rows) -> NDArra
     return joined
 
 
-def _confirm(a: PixelArray, b: PixelArray, candidates: Rows) -> tuple[Rows, Floats]:
-    kept, scores = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, dtype=np.float32)]
-    for pairs in _by_neighbourhood(candidates):
-        rows, i = np.unique(pairs[:, 0], return_inverse=True)
-        columns, j = np.unique(pairs[:, 1], return_inverse=True)
-        correlation = np.einsum("nd,nd->n", detail(a[rows])[i], detail(b[columns])[j])
-        good = correlation >= DETAIL_CORRELATION
-        kept.append(pairs[good])
-        scores.append(correlation[good])
-    return np.concatenate(kept), np.concatenate(scores)
+def _signs(coefficients: Floats) -> Hashes:
+    """Hash uint64 [n] of DCT coefficients [n, 8, 8]; the lowest bit is 0."""
+    flat = coefficients.reshape(len(coefficients), 64)[:, 1:]
+    bits = flat > np.median(flat, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
 
-def _by_neighbourhood(pairs: Rows, block: int = 4096) -> Iterator[Rows]:
-    """Blocks of candidate pairs small enough to hold both sides' details in memory."""
-    for rows in chunks(len(pairs), block):
-        yield pairs[rows]
+def _turn_coefficients(coefficients: Floats, symmetry: int) -> Floats:
+    """DCT coefficients [n, 8, 8] of the turned image: mirroring changes the sign of the odd ones."""
+    odd = np.where(np.arange(8) % 2, np.float32(-1), np.float32(1))
+    turned = coefficients.swapaxes(1, 2) if symmetry & 4 else coefficients
+    turned = turned * odd[:, None] if symmetry & 1 else turned
+    return turned * odd if symmetry & 2 else turned
 
 
 def _cosines(size: int) -> Floats:
-    """DCT-II rows 0..8 for ``size`` samples, float32 [9, size]."""
+    """DCT-II rows 0..7 for ``size`` samples, float32 [8, size]."""
     place = (np.arange(size) + 0.5) * np.pi / size
-    return np.cos(np.arange(9)[:, None] * place).astype(np.float32) / np.float32(size)
+    return np.cos(np.arange(8)[:, None] * place).astype(np.float32) / np.float32(size)
 
 
 def _area(size: int, target: int) -> Floats:

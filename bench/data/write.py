@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Labels, Strings, Task
 from bench.data.base import DatasetInfo, Prepared, load_prepared
-from bench.data.duplicates import HASH_NAME, perceptual_hash
+from bench.data.duplicates import HASH_NAME, near_duplicates, perceptual_hash, store_duplicates
 from bench.errors import DataError
 from bench.pixels import UInt8
 
@@ -57,7 +57,8 @@ class GrowingArray:
 class PreparedWriter:
     """Context manager that makes a prepared data set (see :class:`bench.data.base.Prepared`) in ``folder``.
 
-    ``meta.json`` is written last, when the block ends without an exception: a folder without it is unfinished.
+    Also stored: pairs of near-duplicates (``duplicates.npz``). ``meta.json`` is written last, when the block ends
+    without an exception: a folder without it is unfinished.
 
         with PreparedWriter(folder, task, info, size=32, preprocessing="drawn,32px") as writer:
             writer.add(pixels, labels, ids, groups, part="train", age=ages)
@@ -142,6 +143,8 @@ class PreparedWriter:
         table = _join(self._blocks)
         _check(self.info.name, table, self.task)
         np.savez(self.folder / "table.npz", allow_pickle=False, **table)
+        pixels = np.load(self.folder / "pixels.npy", mmap_mode="r")
+        store_duplicates(self.folder, near_duplicates(pixels, table["hash"]))
         meta = {
             "format": 1,
             "n": self._pixels.n,
