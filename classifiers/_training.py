@@ -83,7 +83,8 @@ def fit_network(
 ) -> Chosen:
     """Train ``network`` (moved to ``ctx.device``) on ``train`` and return the weights that ``options.select`` keeps."""
     network = network.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(_decay_groups(network, options.weight_decay), lr=options.learning_rate)
+    groups = _decay_groups(network, options.weight_decay)
+    optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, foreach=True)
     average = Ema(network, options.ema_decay) if options.ema_decay else None
     selector = Selector(val, options.select, ctx.device, block)
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels).to(ctx.device)
@@ -97,7 +98,8 @@ def fit_network(
         x_nchw = augment(x_nchw, rng, flips=options.flips, colour=options.colour_jitter, affine=options.affine)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(i, options)
-        network.train()
+        if not network.training:
+            network.train()
         with autocast(ctx):
             logits = network(x_nchw.contiguous(memory_format=torch.channels_last))
         target = labels[rows.to(labels.device)]
