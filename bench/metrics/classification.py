@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from bench.errors import DataError
 from bench.metrics.arrays import Bool, Float
 from bench.metrics.estimates import defined
 from bench.stats import calibration
-from bench.stats.bootstrap import Bootstrapped, Statistic, bootstrap_statistics, stratified_bootstrap
+from bench.stats.bootstrap import Bootstrapped, Statistic, auc_bootstrap, bootstrap_statistics, share_bootstrap
 from bench.stats.checks import group_codes
 from bench.stats.weighted import average_precision_of, calibration_error_of, mean_of, partial_auc_of
 
@@ -30,11 +31,13 @@ def measure_predictions(evidence: PredictionEvidence, seed: int, replicates: int
     these very cases; with more than two classes "auc[CLASS]" one-vs-rest and "auc_macro".
     """
     labels = np.asarray(evidence.y) == evidence.positive
-    score = _positive_score(evidence)
+    score = positive_score(evidence)
     out = {"auc": measure_auc(labels, score, evidence.groups, seed, replicates)}
     for rule, threshold in evidence.thresholds.items():
         out |= measure_threshold(labels, score, evidence.groups, threshold, rule, seed, replicates)
-    out |= _ranking_and_calibration(labels, score, evidence.groups, seed, min(replicates, 2_000))
+    fewer = min(replicates, 2_000)
+    out |= measure_ranking(labels, score, evidence.groups, seed, fewer)
+    out |= measure_calibration(labels, score, evidence.groups, seed, fewer)
     for target in (0.9, 0.95):
         name = f"specificity@test-sens{round(100 * target)}"
         out[name] = defined(partial(_specificity, labels, score, target), len(labels), "higher")
@@ -54,7 +57,7 @@ def _auc(labels: Bool, score: Float, groups: Any, seed: int, replicates: int) ->
     if np.ptp(score) == 0:
         extra["note"] = "all scores are equal: the classifier does not tell cases apart"
         return Estimate(found.auc, None, None, len(labels), "", "higher", "no interval: constant scores", extra=extra)
-    boot = stratified_bootstrap(labels, score, 0.5, groups, replicates, seed)["auc"]
+    boot = auc_bootstrap(labels, score, group_codes(groups, len(labels)), replicates, seed)
     extra["bootstrap"] = {"low": boot.low, "high": boot.high, "se": boot.se, "replicates": replicates, "seed": seed}
     if found.auc in (0.0, 1.0):
         smaller = min(extra["positives"], extra["negatives"])
@@ -69,8 +72,8 @@ def measure_threshold(
     labels: Bool, score: Float, groups: Any, threshold: Threshold, rule: str, seed: int, replicates: int
 ) -> dict[str, Estimate]:
     """Sensitivity, specificity and accuracy at ``threshold``, named NAME@RULE."""
-    boot = stratified_bootstrap(labels, score, threshold.value, groups, replicates, seed)
     right = (score >= threshold.value) == labels
+    boot = share_bootstrap(labels, right, group_codes(groups, len(labels)), replicates, seed)
     masks = {"sensitivity": labels, "specificity": ~labels, "accuracy": np.ones(len(labels), dtype=bool)}
     cut = {
         "rule": rule,
@@ -98,34 +101,44 @@ def _share(right: Bool, boot: Bootstrapped | None, name: str, clustered: bool, c
     return Estimate(k / n, boot.low, boot.high, n, "", "higher", method, extra=extra)
 
 
-def _ranking_and_calibration(
-    labels: Bool, score: Float, groups: Any, seed: int, replicates: int
+def measure_ranking(
+    labels: Bool, score: Float, groups: Any, seed: int, replicates: int, only: str | None = None
 ) -> dict[str, Estimate]:
-    """Metrics whose interval comes from weights of cases."""
-    probability = bool(np.all((score >= 0) & (score <= 1)))
-    ranking: dict[str, Statistic] = {}
-    if labels.any() and not labels.all():
-        ranking = {"pauc80": partial_auc_of(labels, score), "average_precision": average_precision_of(labels, score)}
-    errors: dict[str, Statistic] = {}
-    if probability:
-        errors = {
-            "brier": mean_of(calibration.brier_terms(labels, score)),
-            "log_loss": mean_of(calibration.log_loss_terms(labels, score)),
-            "ece": calibration_error_of(labels, score),
-        }
-    boot = bootstrap_statistics(labels, ranking | errors, group_codes(groups, len(labels)), replicates, seed)
+    """Metrics "pauc80" and "average_precision" with clustered bootstrap limits, or ``only`` one of them."""
+    makers = {"pauc80": partial_auc_of, "average_precision": average_precision_of}
+    chosen = {name: make for name, make in makers.items() if only in (None, name)}
+    if labels.all() or not labels.any():
+        return {name: Estimate.undefined("one class is absent", n=len(labels), direction="higher") for name in chosen}
+    statistics = {name: make(labels, score) for name, make in chosen.items()}
+    return _bootstrapped(labels, statistics, groups, seed, replicates, "higher")
+
+
+def measure_calibration(
+    labels: Bool, score: Float, groups: Any, seed: int, replicates: int, only: str | None = None
+) -> dict[str, Estimate]:
+    """Metrics "brier", "log_loss" and "ece" with clustered bootstrap limits, or ``only`` one of them."""
+    makers: dict[str, Callable[[], Statistic]] = {
+        "brier": lambda: mean_of(calibration.brier_terms(labels, score)),
+        "log_loss": lambda: mean_of(calibration.log_loss_terms(labels, score)),
+        "ece": lambda: calibration_error_of(labels, score),
+    }
+    chosen = {name: make for name, make in makers.items() if only in (None, name)}
+    if np.any((score < 0) | (score > 1)):
+        reason = "the scores are not probabilities"
+        return {name: Estimate.undefined(reason, n=len(labels), direction="lower") for name in chosen}
+    return _bootstrapped(labels, {name: make() for name, make in chosen.items()}, groups, seed, replicates, "lower")
+
+
+def _bootstrapped(
+    labels: Bool, statistics: dict[str, Statistic], groups: Any, seed: int, replicates: int, direction: Direction
+) -> dict[str, Estimate]:
     n = len(labels)
-    out = {name: _bootstrapped(found, n, "higher" if name in ranking else "lower") for name, found in boot.items()}
-    for name in ("pauc80", "average_precision"):
-        out.setdefault(name, Estimate.undefined("one class is absent", n=n, direction="higher"))
-    for name in ("brier", "log_loss", "ece"):
-        out.setdefault(name, Estimate.undefined("the scores are not probabilities", n=n, direction="lower"))
-    return out
-
-
-def _bootstrapped(found: Bootstrapped, n: int, direction: Direction) -> Estimate:
-    method = f"bootstrap, stratified, {len(found.replicates)} replicates"
-    return Estimate(found.value, found.low, found.high, n, "", direction, method, extra={"se": found.se})
+    method = f"bootstrap, stratified{'' if groups is None else ', clustered'}, {replicates} replicates"
+    found = bootstrap_statistics(labels, statistics, group_codes(groups, n), replicates, seed)
+    return {
+        name: Estimate(b.value, b.low, b.high, n, "", direction, method, extra={"se": b.se})
+        for name, b in found.items()
+    }
 
 
 def _specificity(labels: Bool, score: Float, target: float) -> Estimate:
@@ -152,7 +165,7 @@ def _one_versus_rest(evidence: PredictionEvidence, seed: int, replicates: int) -
     return out | {"auc_macro": macro}
 
 
-def _positive_score(evidence: PredictionEvidence) -> Float:
+def positive_score(evidence: PredictionEvidence) -> Float:
     scores = np.asarray(evidence.scores)
     if scores.ndim != 2 or scores.shape != (len(evidence.y), len(evidence.class_names)):
         expected = (len(evidence.y), len(evidence.class_names))

@@ -6,6 +6,7 @@ so synthetic and reference are brought to the same n (seeded subsample), which e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import Direction, Estimate, FeatureEvidence
+from bench.errors import UndefinedMetric
 from bench.metrics import memorization
 from bench.metrics.arrays import Features, Float, Int, Kernel, features
-from bench.metrics.estimates import defined, of_share
+from bench.metrics.estimates import PREFIX, defined, of_share
 from bench.metrics.frechet import frechet_distance, frechet_se
 from bench.metrics.kernel import kernel_distance
 from bench.metrics.prdc import PRDC, prdc
 from bench.stats.checks import normal_quantile
 from bench.stats.resample import draw_counts
 
+MANIFOLD = ("precision", "recall", "density", "coverage")
+FIDELITY = ("fid", "kid", *MANIFOLD)
 LEAST_PER_CLASS = 50
 NEIGHBOURS = 5
 Z95 = normal_quantile(0.975)
@@ -40,7 +44,10 @@ def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_0
     for c, name in enumerate(evidence.class_names):
         real = evidence.held_out[evidence.held_out_labels == c]
         synthetic = evidence.synthetic[evidence.synthetic_labels == c]
-        out |= {f"{metric}[{name}]": estimate for metric, estimate in _of_class(real, synthetic, name, seed).items()}
+        out |= {
+            f"{metric}[{name}]": estimate
+            for metric, estimate in _of_class(real, synthetic, name, seed, replicates).items()
+        }
     sets = evidence.train, evidence.held_out, evidence.synthetic
     out |= measure_memorization(*sets, evidence.train_groups, seed, replicates)
     for encoder, arrays in evidence.encoders.items():
@@ -62,21 +69,30 @@ def real_floor(
     return measure_fidelity(subsample(held_out, n, rng), subsample(train, n, rng), seed, replicates)
 
 
-def measure_fidelity(real: Array, synthetic: Array, seed: int, replicates: int = 1_000) -> dict[str, Estimate]:
-    """FID, KID, precision, recall, density, coverage of synthetic [M, D] against real [N, D] at equal n."""
+def measure_fidelity(
+    real: Array, synthetic: Array, seed: int, replicates: int = 1_000, only: Sequence[str] = FIDELITY
+) -> dict[str, Estimate]:
+    """Metrics ``only`` (of FIDELITY) of synthetic [M, D] against real [N, D] at equal n."""
     real, synthetic, n = equal_n(real, synthetic, seed)
-    out = {
-        "fid": defined(partial(_fid, real, synthetic, seed), n, "lower"),
-        "kid": defined(partial(_kid, real, synthetic), n, "lower"),
-    }
-    manifolds = defined(lambda: Estimate(0.0, extra={"prdc": prdc(real, synthetic, NEIGHBOURS)}), n, "higher")
-    for name in ("precision", "recall", "density", "coverage"):
-        found: PRDC | None = manifolds.extra.get("prdc")
-        out[name] = manifolds if found is None else _of_manifold(found, name, n, seed, replicates)
-    return out
+    out: dict[str, Estimate] = {}
+    if "fid" in only:
+        out["fid"] = defined(partial(measure_fid, real, synthetic, seed), n, "lower")
+    if "kid" in only:
+        out["kid"] = defined(partial(measure_kid, real, synthetic), n, "lower")
+    shares = [name for name in only if name in MANIFOLD]
+    return out | (_manifold(real, synthetic, shares, seed, replicates) if shares else {})
 
 
-def _fid(real: Features, synthetic: Features, seed: int) -> Estimate:
+def _manifold(real: Array, synthetic: Array, names: Sequence[str], seed: int, replicates: int) -> dict[str, Estimate]:
+    try:
+        found = prdc(real, synthetic, NEIGHBOURS)
+    except UndefinedMetric as error:
+        reason = str(error).removeprefix(PREFIX)
+        return {name: Estimate.undefined(reason, n=len(real), direction="higher") for name in names}
+    return {name: _of_manifold(found, name, len(real), seed, replicates) for name in names}
+
+
+def measure_fid(real: Features, synthetic: Features, seed: int) -> Estimate:
     x, y = features(real, "held_out", least=4), features(synthetic, "synthetic", least=4)
     found, se = frechet_distance(x, y), frechet_se(x, y, seed=seed)
     low, high = max(0.0, found.raw - Z95 * se), max(0.0, found.raw + Z95 * se)
@@ -84,7 +100,7 @@ def _fid(real: Features, synthetic: Features, seed: int) -> Estimate:
     return Estimate(float(found), low, high, len(x), "", "lower", method, extra={"raw": found.raw, "se": se})
 
 
-def _kid(real: Features, synthetic: Features) -> Estimate:
+def measure_kid(real: Features, synthetic: Features) -> Estimate:
     found: Kernel = kernel_distance(real, synthetic)
     low, high = float(found) - Z95 * found.se, float(found) + Z95 * found.se
     return Estimate(
@@ -119,7 +135,7 @@ def _mean_interval(values: Float, seed: int, replicates: int) -> tuple[float, fl
     return float(low), float(high)
 
 
-def _of_class(real: Array, synthetic: Array, name: str, seed: int) -> dict[str, Estimate]:
+def _of_class(real: Array, synthetic: Array, name: str, seed: int, replicates: int) -> dict[str, Estimate]:
     """Class-conditional fidelity, undefined where a class has too few images to be measured."""
     directions: dict[str, Direction] = {"fid": "lower", "kid": "lower", "coverage": "higher"}
     n = min(len(real), len(synthetic))
@@ -132,8 +148,7 @@ def _of_class(real: Array, synthetic: Array, name: str, seed: int) -> dict[str, 
     if n < LEAST_PER_CLASS:
         reason = f"class {name} has n = {n} and at least {LEAST_PER_CLASS} are needed"
         return {metric: Estimate.undefined(reason, n=n, direction=d) for metric, d in directions.items()}
-    found = measure_fidelity(real, synthetic, seed)
-    return {metric: found[metric] for metric in directions}
+    return measure_fidelity(real, synthetic, seed, replicates, only=tuple(directions))
 
 
 def measure_memorization(
@@ -147,21 +162,25 @@ def measure_memorization(
     train = np.asarray(train)[0] if np.asarray(train).ndim == 3 else np.asarray(train)
     n = int(np.asarray(synthetic).shape[-2])
     return {
-        "copy_rate": defined(partial(_copy_rate, train, held_out, synthetic), n, "lower"),
-        "nn_ratio": defined(partial(_nn_ratio, train, held_out, synthetic, train_groups, seed, replicates), n, "none"),
-        "share_nearer_train": defined(partial(_nearer, train, held_out, synthetic, seed), n, "none"),
-        "authenticity": defined(partial(_authenticity, train, held_out, synthetic), n, "none"),
+        "copy_rate": defined(partial(measure_copy_rate, train, held_out, synthetic), n, "lower"),
+        "nn_ratio": defined(
+            partial(measure_nn_ratio, train, held_out, synthetic, train_groups, seed, replicates), n, "none"
+        ),
+        "share_nearer_train": defined(partial(measure_nearer_train, train, held_out, synthetic, seed), n, "none"),
+        "authenticity": defined(partial(measure_authenticity, train, held_out, synthetic), n, "none"),
     }
 
 
-def _copy_rate(train: Array, held_out: Array, synthetic: Array) -> Estimate:
+def measure_copy_rate(train: Array, held_out: Array, synthetic: Array) -> Estimate:
     found = memorization.copy_rate(train, held_out, synthetic)
     estimate = of_share(found, "lower", "1 % quantile of held-out distances")
     estimate.extra.update(threshold=found.threshold, null=found.held_out_share)
     return estimate
 
 
-def _nn_ratio(train: Array, held_out: Array, synthetic: Array, groups: Any, seed: int, replicates: int) -> Estimate:
+def measure_nn_ratio(
+    train: Array, held_out: Array, synthetic: Array, groups: Any, seed: int, replicates: int
+) -> Estimate:
     ratios = memorization.nn_ratio(train, synthetic, groups)
     null = float(np.median(memorization.nn_ratio(train, held_out, groups)))
     rng = np.random.default_rng(seed)
@@ -172,14 +191,14 @@ def _nn_ratio(train: Array, held_out: Array, synthetic: Array, groups: Any, seed
     return Estimate(value, float(low), float(high), len(ratios), "", "none", method, extra={"null": null})
 
 
-def _nearer(train: Array, held_out: Array, synthetic: Array, seed: int) -> Estimate:
+def measure_nearer_train(train: Array, held_out: Array, synthetic: Array, seed: int) -> Estimate:
     plain = np.asarray(held_out)[0] if np.asarray(held_out).ndim == 3 else held_out
     estimate = of_share(memorization.share_nearer_train(train, plain, synthetic, seed), "none")
     estimate.extra["null"] = 0.5
     return estimate
 
 
-def _authenticity(train: Array, held_out: Array, synthetic: Array) -> Estimate:
+def measure_authenticity(train: Array, held_out: Array, synthetic: Array) -> Estimate:
     estimate = of_share(memorization.authenticity(train, synthetic), "none")
     estimate.extra["null"] = float(memorization.authenticity(train, held_out))
     return estimate

@@ -56,22 +56,29 @@ def stratified_bootstrap(
     values, codes = finite_scores(score, len(labels)), group_codes(groups, len(labels))
     if np.isnan(threshold):
         raise DataError("the threshold is NaN")
-    right = (values >= threshold) == labels
+    out = share_bootstrap(labels, (values >= threshold) == labels, codes, replicates, seed, alpha)
+    if "sensitivity" in out and "specificity" in out:
+        out["auc"] = auc_bootstrap(labels, values, codes, replicates, seed, alpha)
+    return out
+
+
+def share_bootstrap(
+    labels: Bool, right: Bool, groups: Int | None, replicates: int, seed: int, alpha: float = 0.05
+) -> dict[str, Bootstrapped]:
+    """Bootstrap of the share of ``right`` [N] decisions among positives, negatives and all; absent classes left out."""
+    masks = {"sensitivity": labels, "specificity": ~labels}
+    streams = dict(zip(masks, class_streams(seed), strict=True))
     counts = {
-        name: _correct_counts(right, mask, codes, replicates, rng)
-        for name, mask, rng in zip(("sensitivity", "specificity"), (labels, ~labels), class_streams(seed), strict=True)
+        name: _correct_counts(right, mask, groups, replicates, streams[name])
+        for name, mask in masks.items()
         if mask.any()
     }
     out = {
-        name: Bootstrapped.of(float(right[mask].mean()), k / n, alpha)
-        for name, mask in (("sensitivity", labels), ("specificity", ~labels))
-        if name in counts
-        for k, n in [counts[name]]
+        name: Bootstrapped.of(float(right[masks[name]].mean()), correct / cases, alpha)
+        for name, (correct, cases) in counts.items()
     }
-    total_right, total = (sum(column) for column in zip(*counts.values(), strict=True))
-    out["accuracy"] = Bootstrapped.of(float(right.mean()), np.asarray(total_right / total), alpha)
-    if len(counts) == 2:
-        out["auc"] = auc_bootstrap(labels, values, codes, replicates, seed, alpha)
+    correct, cases = (np.sum(column, axis=0) for column in zip(*counts.values(), strict=True))
+    out["accuracy"] = Bootstrapped.of(float(right.mean()), correct / cases, alpha)
     return out
 
 

@@ -1,0 +1,37 @@
+"""Reference cases of classification statistics."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(os.environ.get("BENCH_GOLDEN", Path(__file__).parents[4] / "shared" / "golden"))
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, Any]:
+    """Values of R pROC, statsmodels and scipy for the stored cases."""
+    path = GOLDEN / "classification_golden.json"
+    if not path.exists():
+        pytest.skip(f"reference values are not at {GOLDEN}: set BENCH_GOLDEN")
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="session", params=["balanced_200", "small_24", "constant_scores_100"])
+def case(request: pytest.FixtureRequest, golden: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(reference values, arrays y, a, b) of one stored case."""
+    with np.load(GOLDEN / f"classification_{request.param}.npz") as arrays:
+        return golden["cases"][request.param], {name: arrays[name] for name in arrays.files}
+
+
+@pytest.fixture(scope="session")
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """2,000 cases, 30 % positive, AUC about .86: y, score."""
+    rng = np.random.default_rng(5)
+    y = np.arange(2000) % 10 < 3
+    return y.astype(np.int64), rng.normal(size=2000) + 1.5 * y
