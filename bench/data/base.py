@@ -24,7 +24,8 @@ class DataConfig(Options):
     task        "melanoma" (vs rest), "malignant" (mel, bcc, akiec vs rest) or "classes" (all classes)
     test        "official" (the data set's own test images) or "split" (a grouped share of its training images)
     crop, filter  the one preprocessing path: centre square crop or pad; antialiased lanczos or area
-    on_bad      what to do with unusable files: stop, or leave them out and say so
+    on_bad      unusable files: stop and name them all, or leave them out and name them. Files that a table lists but
+                that are absent stop a run only above the data set's ``max_absent`` (1 % of a part), else they are noted
     options     options of the data set's own ``Config``
     """
 

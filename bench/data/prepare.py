@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ValidationError
 
 from bench import registry
 from bench.data.base import DataConfig, Dataset, Prepared, load_prepared
@@ -31,7 +30,8 @@ def resolve(config: DataConfig) -> Dataset:
     """
     name, location = parse_spec(config.spec)
     cls = registry.load("dataset", name)
-    dataset: Dataset = cls(_options(name, cls.Config, config.options), config, location)
+    options = registry.effective_config("dataset", name, cls, "", config.options)
+    dataset: Dataset = cls(options, config, location)
     return dataset
 
 
@@ -42,19 +42,18 @@ def source_key(dataset: Dataset, config: DataConfig) -> dict[str, Any]:
     """
     cls = type(dataset)
     effective = config.model_dump(mode="json", exclude={"spec", "test", "test_fraction", "split_seed", "options"})
+    options = registry.effective_config("dataset", config.spec, cls, "", config.options)
     return {
         "dataset": registry.class_path(cls),
         "signature": dataset.signature(),
         "data": effective,
-        "options": _options(config.spec, cls.Config, config.options).model_dump(mode="json"),
+        "options": options.model_dump(mode="json"),
         "pillow": _pillow_version(),
     }
 
 
 def prepare(config: DataConfig, folder: Path) -> Prepared:
     """Resolve, build into ``folder`` and open; a finished folder of the same source is opened as it is."""
-    import json
-
     dataset = resolve(config)
     key = json.dumps(source_key(dataset, config), sort_keys=True)
     stamp = folder / "source.json"
@@ -67,16 +66,6 @@ def prepare(config: DataConfig, folder: Path) -> Prepared:
     stamp.write_text(key)
     dataset.build(folder)
     return load_prepared(folder)
-
-
-def _options(name: str, model: type[BaseModel], options: dict[str, Any]) -> BaseModel:
-    try:
-        return model(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = ".".join(map(str, first["loc"])) or "?"
-        known = ", ".join(model.model_fields) or "none"
-        raise ConfigError(f"data {name!r}: option {option!r}: {first['msg']} (options: {known})") from None
 
 
 def _pillow_version() -> str:
