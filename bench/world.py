@@ -54,5 +54,24 @@ def prepare_world(bench: Workbench) -> World:
     splits = make_splits(prepared, config)
     parts = {name: splits.images(prepared, name) for name in ("train", "val_select", "val_thresh", "test")}
     reference, oracle_half = splits.reserve_halves(prepared)
+    _check_splits(bench, {**parts, "reference": reference, "oracle half": oracle_half})
     held_out = HeldOut(bench, dataset, prepared.fingerprint, oracle_half)
     return World(dataset, prepared, splits, parts, reference, held_out)
+
+
+def _check_splits(bench: Workbench, parts: dict[str, Images]) -> None:
+    """Raise LeakError unless train is apart from every evaluation set by id, group and near-duplicate.
+
+    A stage, so that a repeat need not compare thousands of images again; a broken invariant is never stored.
+    """
+    from bench.data import invariants
+
+    def check(seed: int) -> dict[str, int]:
+        for name, images in parts.items():
+            if name != "train":
+                invariants.check_no_synthetic(images, name)
+                invariants.check_disjoint(parts["train"], images, f"train and {name}")
+        return {name: len(images) for name, images in parts.items()}
+
+    keys = {name: images.key for name, images in parts.items()}
+    bench.json_stage("invariants", "check that splits are disjoint", "bench.data.invariants@1", {}, keys, check)
