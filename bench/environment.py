@@ -123,6 +123,17 @@ def nvidia_driver_present() -> bool:
     return Path("/proc/driver/nvidia/gpus").is_dir() or Path("/dev/nvidia0").exists()
 
 
+def cuda_capability() -> tuple[int, int]:
+    """Compute capability of the first NVIDIA card by its driver's own tool; (0, 0) where that does not tell."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        major, _, minor = done.stdout.splitlines()[0].strip().partition(".")
+        return int(major), int(minor or 0)
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
+        return 0, 0
+
+
 def resolve_device(device: str = "auto") -> str:
     """``auto``: "cuda" where torch can use one, else "cpu". Raises :class:`ConfigError` for a device that is not there.
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from bench.record import EstimateRecord
 
 NOTHING = "–"
+LEAST_DIFFERENCE = 0.01  # of differences smaller than this nobody needs more digits
 
 
 def number(value: float, scale: float | None = None, *, signed: bool = False) -> str:
     """``value`` with the decimals that fit a number of size ``scale`` (default: its own)."""
     sign = "+" if signed else ""
-    return f"{value:{sign},.{_decimals(abs(value if scale is None else scale))}f}"
+    decimals = _decimals(abs(value if scale is None else scale))
+    return f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"  # adding zero turns -0.0 into 0.0
 
 
 def _decimals(scale: float) -> int:
@@ -29,7 +31,7 @@ def interval(estimate: EstimateRecord, *, signed: bool = False, stacked: bool = 
     if estimate.value is None:
         return "undefined"
     known = [v for v in (estimate.value, estimate.low, estimate.high) if v is not None]
-    scale = max(abs(v) for v in known)
+    scale = max([abs(v) for v in known] + [LEAST_DIFFERENCE] * signed)
     text = number(estimate.value, scale, signed=signed)
     if estimate.low is None or estimate.high is None:
         return text

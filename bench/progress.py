@@ -35,10 +35,12 @@ class RunReporter(Reporter, Protocol):
     ) -> None: ...
 
 
-def make_reporter(console: Console, *, plain: bool = False) -> RunReporter:
-    """A live display where ``console`` is a capable terminal, else plain lines."""
+def make_reporter(console: Console, *, plain: bool = False, summary: bool = True) -> RunReporter:
+    """A live display where ``console`` is a capable terminal, else plain lines; ``summary``: counts at the end."""
     live = console.is_terminal and not console.is_dumb_terminal and not plain
-    return LiveReporter(console) if live else PlainReporter(console)
+    reporter = LiveReporter(console) if live else PlainReporter(console)
+    reporter.summary = summary
+    return reporter
 
 
 @dataclass
@@ -158,6 +160,7 @@ class PlainReporter:
         self.console = console
         self.every = every
         self.tracker = Tracker(clock)
+        self.summary = True
         self._said = self.tracker.begun
 
     def expect(self, seconds: Mapping[str, float | None]) -> None:
@@ -195,7 +198,7 @@ class PlainReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.tracker.finished:
+        if self.tracker.finished and self.summary:
             self._say(self.tracker.summary())
 
 
@@ -205,6 +208,7 @@ class LiveReporter:
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
         self.tracker = Tracker(clock)
+        self.summary = True
         self.live = Live(self, console=console, refresh_per_second=4, transient=True)
 
     def expect(self, seconds: Mapping[str, float | None]) -> None:
@@ -256,7 +260,7 @@ class LiveReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
-        if self.tracker.finished:
+        if self.tracker.finished and self.summary:
             self.console.print(Text(self.tracker.summary(), style="cyan"))
 
 

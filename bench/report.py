@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.format import NOTHING, interval, megabytes, number, over_seeds, p_value
+from bench.format import LEAST_DIFFERENCE, NOTHING, interval, megabytes, number, over_seeds, p_value
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
 
@@ -30,6 +30,8 @@ ENDPOINTS = (
     "brier",
     "ece",
 )
+ACRONYMS = {"auc": "AUC", "fid": "FID", "kid": "KID", "ece": "ECE", "auc_macro": "AUC macro", "nn_ratio": "NN ratio"}
+PER_CLASS = ("fid", "kid", "coverage", "copy_rate")
 ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 
 
@@ -128,7 +130,8 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
     what = "value and 95 % interval" if len(seeds) == 1 else f"mean and range over {len(seeds)} seeds"
     yield _small(f"{what}; thresholds fitted on val_thresh; {_positives(record)}{_floor_words(record)}")
     yield from _small_arms(by_name)
-    yield from _reasons(record.arms)
+    yield from _arm_errors(record.arms)
+    yield from _reasons((f"{m} of {a.name}", e) for a in record.arms for m, e in a.metrics.items() if m in endpoints)
 
 
 def _layout(width: int) -> tuple[bool, int]:
@@ -154,15 +157,19 @@ def _positives(record: Record) -> str:
     return f"{test.get(positive, 0):,} {positive} of {sum(test.values()):,} test images"
 
 
-def _reasons(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:
+def _arm_errors(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:
+    yield from (Text(f"arm {a.name}, seed {a.seed}: {a.error}", style="red") for a in arms if a.error)
+
+
+def _reasons(named: Iterable[tuple[str, EstimateRecord]]) -> Iterator[RenderableType]:
+    """Why some numbers are undefined, each reason once."""
     said: dict[str, list[str]] = {}
-    for arm in arms:
-        if arm.error:
-            yield Text(f"arm {arm.name}, seed {arm.seed}: {arm.error}", style="red")
-        for name, estimate in arm.metrics.items():
-            if estimate.value is None:
-                said.setdefault(_reason(estimate), []).append(f"{name} of {arm.name}")
-    yield from (_small(f"{why}: {', '.join(where[:4])}{' …' if len(where) > 4 else ''}") for why, where in said.items())
+    for name, estimate in named:
+        if estimate.value is None:
+            said.setdefault(_reason(estimate), []).append(name)
+    for why, where in said.items():
+        names = list(dict.fromkeys(where))
+        yield _small(f"{why}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
 
 
 def _reason(estimate: EstimateRecord) -> str:
@@ -184,7 +191,7 @@ def _comparisons(record: Record, width: int) -> Iterator[RenderableType]:
             interval(c.estimate, signed=True, stacked=stacked),
             p_value(c.p),
             p_value(c.p_adjusted),
-            NOTHING if mdd is None else f"± {number(mdd)}",
+            NOTHING if mdd is None else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}",
         )
     yield table
     method = record.comparisons[0].estimate.method
@@ -199,21 +206,29 @@ def _fidelity(record: Record, width: int) -> Iterator[RenderableType]:
     for row in record.fidelity:
         groups.setdefault((row.extractor, row.resize, row.n_synthetic), {}).setdefault(row.name, []).append(row)
     for (extractor, resize, n), sets in groups.items():
-        floors = [row for rows in sets.values() for row in rows][: len(record.seeds)]
-        metrics = list(dict.fromkeys(m for rows in sets.values() for row in rows for m in (*row.metrics, *row.floor)))
+        rows = [row for of_set in sets.values() for row in of_set]
+        floors = rows[: len(next(iter(sets.values())))]
+        metrics = [m for m in dict.fromkeys(m for r in rows for m in (*r.metrics, *r.floor)) if _is_shown(m)]
+        stacked = width < 30 + 27 * (len(sets) + 1)
         table = _table("Fidelity and memorization", "metric", *sets, "real against real")
         for metric in metrics:
-            cells = [[r.metrics[metric] for r in rows if metric in r.metrics] for rows in sets.values()]
-            floor = [r.floor[metric] for r in floors if metric in r.floor]
-            first = next(e for group in (*cells, floor) for e in group)
-            texts = [over_seeds(group, stacked=width < WIDE) for group in (*cells, floor)]
+            cells = [[r.metrics[metric] for r in of_set if metric in r.metrics] for of_set in sets.values()]
+            cells.append([r.floor[metric] for r in floors if metric in r.floor])
+            first = next(e for group in cells for e in group)
+            texts = [over_seeds(group, stacked=stacked) if group else NOTHING for group in cells]
             table.add_row(_metric_title(metric) + ARROWS[first.direction], *texts)
         yield table
-        reference = next(iter(sets.values()))[0].n_reference
         yield _small(
-            f"extractor {extractor}, {resize}; {n:,} images against {reference:,} held-out reals; "
-            f"real against real: what held-out reals score at equal n"
+            f"extractor {extractor}, {resize}; {n:,} images against {rows[0].n_reference:,} held-out reals; "
+            f"real against real: what held-out reals score at equal n; the record has more rows a class and an encoder"
         )
+        yield from _reasons((f"{m} of {r.name}", e) for r in rows for m, e in r.metrics.items() if _is_shown(m))
+
+
+def _is_shown(metric: str) -> bool:
+    """Overall metrics, and of those of one class or encoder the ones that decide."""
+    base, bracket, _ = metric.partition("[")
+    return not bracket or base in PER_CLASS
 
 
 def _throughput(record: Record) -> Iterator[RenderableType]:
@@ -279,7 +294,8 @@ def _small(text: str) -> Text:
 
 
 def _metric_title(name: str) -> str:
+    """ "AUC", "sensitivity @youden", "FID melanoma"."""
     base, _, rest = name.partition("@")
-    known = {"auc": "AUC", "fid": "FID", "kid": "KID", "ece": "ECE", "auc_macro": "AUC macro"}
-    words = known.get(base, base.replace("_", " "))
-    return f"{words} @{rest}" if rest else words
+    base, _, of = base.partition("[")
+    words = ACRONYMS.get(base, base.replace("_", " "))
+    return " ".join(part for part in (words, of.rstrip("]"), f"@{rest}" if rest else "") if part)

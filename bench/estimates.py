@@ -1,0 +1,155 @@
+"""What a stage will cost: from the same stage made before, else from its arithmetic. Every estimate says its basis."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.contracts import Cost
+from bench.planning import Planned
+from bench.store import Store
+
+# Small networks reach about this share of a large matrix product's speed.
+EFFICIENCY = 0.25
+PER_IMAGE = frozenset({"sample", "vary", "predict", "features", "reconstruct", "held-out"})
+ENOUGH = 5
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Seconds, peak memory and disk of a stage; None where nothing is known. ``basis`` says where it comes from."""
+
+    seconds: float | None
+    memory_mb: float | None
+    disk_mb: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Past:
+    """A finished stage of the store."""
+
+    meta: Mapping[str, Any]
+    disk_mb: float
+
+    @property
+    def units(self) -> float:
+        """What its time is proportional to: images, or 1 for work that is counted in steps."""
+        return float(self.meta.get("n") or 1) if self.meta["stage"] in PER_IMAGE else 1.0
+
+
+class Estimator:
+    """Estimates for stages on this machine, from the stages in ``store``."""
+
+    def __init__(self, store: Path, device: str, precision: str, resolution: int) -> None:
+        self.store, self.device, self.precision, self.resolution = store, device, precision, resolution
+
+    def cost(self, planned: Planned) -> StageCost:
+        """Cost of one stage; a cached one costs nothing."""
+        if planned.cached:
+            return StageCost(0.0, None, 0.0, "cached")
+        return self._from_history(planned) or self._from_arithmetic(planned) or StageCost(None, None, None, "not known")
+
+    @cached_property
+    def history(self) -> dict[tuple[str, str, str], list[Past]]:
+        """Finished stages on this device at this precision, by (stage, plugin, what kind of work)."""
+        found: dict[tuple[str, str, str], list[Past]] = {}
+        store = Store(self.store)
+        for meta in store.stages():
+            if (meta.get("device"), meta.get("precision")) == (self.device, self.precision):
+                folder = store.folder(meta["stage"], meta["key"])
+                past = Past(meta, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 2**20)
+                found.setdefault(_work(meta), []).append(past)
+        return found
+
+    def _from_history(self, planned: Planned) -> StageCost | None:
+        """Median over the same plugin with the same options; other resolutions are scaled by area."""
+        same = [p for p in self.history.get(_work(planned.meta), []) if p.meta["config"] == planned.meta["config"]]
+        here = [p for p in same if p.meta.get("resolution") == self.resolution]
+        used = (here or same)[-ENOUGH:]
+        if not used:
+            return None
+        units = float(planned.n or 1) if planned.stage in PER_IMAGE else 1.0
+        rates = [p.meta["seconds"] / p.units * self._area(p) for p in used]
+        disks = [p.disk_mb / p.units * self._area(p) for p in used]
+        memory = [p.meta["peak_memory_mb"] for p in used if p.meta.get("peak_memory_mb")]
+        basis = f"measured {len(used)}×" + ("" if here else f" at {used[-1].meta.get('resolution')} px, scaled")
+        return StageCost(
+            statistics.median(rates) * units, max(memory, default=None), statistics.median(disks) * units, basis
+        )
+
+    def _area(self, past: Past) -> float:
+        return (self.resolution / float(past.meta.get("resolution") or self.resolution)) ** 2
+
+    def _from_arithmetic(self, planned: Planned) -> StageCost | None:
+        """Floating-point operations that the plugin states for ``fit``, at the speed of this machine.
+
+        Drawing or judging an image takes the forward passes of a fit, which are a third of its work.
+        """
+        config = planned.options
+        cost = stated_cost(planned.meta["plugin"], config, planned.n or 1, self.resolution)
+        speed, how = self.flops_per_second
+        if cost is None or speed is None:
+            return None
+        if planned.stage in ("fit", "train"):
+            return StageCost(cost.flops / speed, cost.memory_mb, cost.disk_mb, how)
+        if planned.stage not in PER_IMAGE:
+            return None
+        forward = cost.flops / (3 * cost.steps * float(config.get("batch", 1)))
+        passes = float(config.get("sampling_steps", 1)) if planned.stage in ("sample", "vary") else 1.0
+        disk = planned.n * self.resolution**2 * 3 / 2**20 if planned.stage in ("sample", "vary") else 0.0
+        return StageCost(planned.n * passes * forward / speed, cost.memory_mb, disk, f"rough: {how}")
+
+    @cached_property
+    def flops_per_second(self) -> tuple[float | None, str]:
+        """(speed, where it comes from): that of earlier fits here, else a share of a matrix product's."""
+        speeds = []
+        for (stage, _, _), past in self.history.items():
+            for p in past if stage in ("fit", "train") else []:
+                cost = stated_cost(p.meta["plugin"], p.meta["config"], 1, int(p.meta.get("resolution") or 0))
+                if cost is not None and p.meta["seconds"] > 1:
+                    speeds.append(cost.flops / p.meta["seconds"])
+        if speeds:
+            speed = statistics.median(speeds)
+            return speed, f"stated operations at {speed / 1e9:.0f} GFLOP/s, the speed of earlier fits here"
+        if self.device != "cpu":
+            return None, ""
+        speed = EFFICIENCY * matmul_flops_per_second()
+        return speed, f"stated operations at {speed / 1e9:.0f} GFLOP/s, {EFFICIENCY:.0%} of a matrix product's speed"
+
+
+def stated_cost(plugin: str, config: Mapping[str, Any], n: int, size: int) -> Cost | None:
+    """What ``plugin`` ("module:Class@version") says its fit costs, or None if it does not say."""
+    module, _, name = plugin.split("@")[0].partition(":")
+    try:
+        cls: Any = getattr(importlib.import_module(module), name, None)
+        found: Cost | None = cls(cls.Config(**config)).cost(n, size) if hasattr(cls, "cost") else None
+        return found
+    except (ImportError, ValueError, TypeError):
+        return None  # a plugin of another version, or one that is gone
+
+
+def matmul_flops_per_second(rounds: int = 30, side: int = 768) -> float:
+    """Speed of a float32 matrix product with all the threads numpy uses: the best round, so neighbours count little."""
+    a = np.ones((side, side), dtype=np.float32)
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * side**3 / best
+
+
+def _work(meta: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(stage, plugin, kind of work): measurements of one plugin differ by what their name says without numbers."""
+    kind = re.sub(r"\d+", "#", meta["name"]) if meta["stage"] in ("measure", "compare") else ""
+    return meta["stage"], meta["plugin"], kind
