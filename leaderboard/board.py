@@ -106,8 +106,9 @@ class TrackBoard:
 
     @property
     def one_seed(self) -> bool:
-        """Whether some ranked row has a single seed, so that its error between trainings is not known."""
-        return any(line.standing and len(line.row.sources) == 1 for line in self.lines)
+        """Whether some ranked row has one seed and no other row tells how much trainings differ."""
+        single = [m for i, m in self.ranking.measured.items() if i in self.ranking.standings and len(m.per_seed) == 1]
+        return any(m.lent[1] == 0 for m in single)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ def _auc(i: int, row: Row, ranking: Ranking) -> Cell:
         found = ranking.measured[i]
         low, high = found.interval()
         seeds = len(found.per_seed)
-        how = "lesions and seeds" if seeds > 1 else "lesions only: one seed"
+        how = "lesions and seeds" if seeds > 1 else "lesions, and the spread between seeds of other rows"
+        how = "lesions only: one seed" if seeds == 1 and not found.lent[0] else how
         return Cell(found.value, low, high, f"mean of {seeds} seed{'s' * (seeds > 1)}; interval over {how}")
     return mean_cell(row.estimates("auc"))
 

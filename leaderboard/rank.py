@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from leaderboard.load import Predictions, read_predictions
-from leaderboard.paired import ALPHA, Difference, Float, Measured, difference
+from leaderboard.paired import ALPHA, Difference, Float, Measured, difference, lend
 from leaderboard.rows import Row
 
 REPLICATES = 2_000
@@ -65,7 +65,7 @@ def rank(rows: Sequence[Row], positive: int, replicates: int = REPLICATES) -> Ra
     labels = reference.y == positive
     out.images, out.positives = len(reference), int(labels.sum())
     out.groups = len(np.unique(reference.groups))
-    out.measured = measure(stored, labels, reference, positive, replicates)
+    out.measured = lend(measure(stored, labels, reference, positive, replicates))
     ranked = [i for i, row in enumerate(rows) if i in out.measured and takes_part(row)]
     differences = {(i, j): difference(out.measured[i], out.measured[j]) for i, j in combinations(ranked, 2)}
     out.standings = standings(ranked, differences)

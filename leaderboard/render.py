@@ -86,7 +86,7 @@ def facts(track: TrackBoard) -> list[str]:
             f"Two rows must differ by {seen} AUC to be told apart with 80 % power (median over pairs, one test)."
         )
     if track.one_seed:
-        said.append("Some rows have one seed: how far another training would move them is not in their interval.")
+        said.append("One seed: how far another training would move a row is in no interval, rank or tie group here.")
     if track.few_seeds:
         said.append("A claim needs at least 10 paired seeds; rows with fewer are marked.")
     if any(line.row.kind in CONTROLS for line in track.lines):
