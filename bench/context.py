@@ -24,11 +24,14 @@ class Reporter(Protocol):
 
     def message(self, text: str) -> None: ...
 
-    def stage_started(self, name: str) -> None:
+    def stage_started(self, name: str, images_per_step: int | None = None) -> None:
         """``name`` begins to work; not called for a stage that comes from the store."""
 
     def stage_finished(self, name: str, status: str, seconds: float) -> None:
         """``status``: "executed", "resumed", "cached" or "failed"; ``seconds`` those of this execution."""
+
+    def data_ready(self) -> None:
+        """Data and splits of the run are in the store, so the rest can be planned."""
 
 
 class Silent:
@@ -40,10 +43,13 @@ class Silent:
     def message(self, text: str) -> None:
         return None
 
-    def stage_started(self, name: str) -> None:
+    def stage_started(self, name: str, images_per_step: int | None = None) -> None:
         return None
 
     def stage_finished(self, name: str, status: str, seconds: float) -> None:
+        return None
+
+    def data_ready(self) -> None:
         return None
 
 

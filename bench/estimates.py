@@ -17,10 +17,10 @@ import numpy as np
 from bench.contracts import Cost
 from bench.planning import Planned
 from bench.store import Store
+from bench.workbench import PER_IMAGE
 
 # Small networks reach about this share of a large matrix product's speed.
 EFFICIENCY = 0.25
-PER_IMAGE = frozenset({"sample", "vary", "predict", "features", "reconstruct", "held-out"})
 ENOUGH = 5
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -15,30 +15,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.context import Reporter
-
 WINDOW_SECONDS = 20.0
 PLAIN_SECONDS = 10.0
-RATE_NAMES = ("images_per_second", "images/s")
-
-
-class RunReporter(Reporter, Protocol):
-    """A reporter that is opened for one run and knows how much there is to do."""
-
-    def expect(self, seconds: Mapping[str, float | None]) -> None:
-        """Stages to come, in order, each with its estimated seconds (None: not known)."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+Foresight = Callable[[], Mapping[str, float | None]]
 
 
 def make_reporter(console: Console, *, plain: bool = False, summary: bool = True) -> RunReporter:
     """A live display where ``console`` is a capable terminal, else plain lines; ``summary``: counts at the end."""
     live = console.is_terminal and not console.is_dumb_terminal and not plain
-    reporter = LiveReporter(console) if live else PlainReporter(console)
+    reporter: RunReporter = LiveReporter(console) if live else PlainReporter(console)
     reporter.summary = summary
     return reporter
 
@@ -49,6 +34,7 @@ class StageProgress:
 
     name: str
     started: float
+    images_per_step: int | None = None
     step: int = 0
     total: int | None = None
     scalars: dict[str, float] = field(default_factory=dict)
@@ -76,18 +62,16 @@ class StageProgress:
         return None if rate is None or self.total is None else max(0, self.total - self.step) / rate
 
     def rate_text(self) -> str:
-        """ "1,250 images/s" where the plugin reports it, else steps; per step where a step takes seconds."""
-        for name in RATE_NAMES:
-            if name in self.scalars:
-                return f"{self.scalars[name]:,.0f} images/s"
+        """ "1,250 images/s", or steps where their images are not known; time per step where one takes seconds."""
         rate = self.steps_per_second
         if rate is None:
             return ""
+        if self.images_per_step is not None:
+            return f"{rate * self.images_per_step:,.0f} images/s"
         return f"{rate:,.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s/step"
 
     def scalars_text(self, limit: int = 2) -> str:
-        shown = sorted((k, v) for k, v in self.scalars.items() if k not in RATE_NAMES)
-        shown.sort(key=lambda item: item[0] != "loss")
+        shown = sorted(self.scalars.items(), key=lambda item: (item[0] != "loss", item[0]))
         return "  ".join(f"{name} {value:.4g}" for name, value in shown[:limit])
 
 
@@ -102,8 +86,8 @@ class Tracker:
         self.expected: dict[str, float | None] = {}
         self.done: dict[str, float] = {}
 
-    def start(self, name: str) -> None:
-        self.active[name] = StageProgress(name, self.clock())
+    def start(self, name: str, images_per_step: int | None = None) -> None:
+        self.active[name] = StageProgress(name, self.clock(), images_per_step)
 
     def update(self, name: str, step: int, total: int | None, scalars: Mapping[str, float]) -> StageProgress:
         if name not in self.active:
@@ -124,73 +108,59 @@ class Tracker:
     def elapsed(self) -> float:
         return self.clock() - self.begun
 
-    @property
-    def remaining(self) -> float | None:
-        """Seconds to the end of the run: estimates of the stages left, scaled by how the finished ones came out."""
-        if not self.expected:
-            return None
-        known = [(self.expected[n], s) for n, s in self.done.items() if self.expected.get(n) and s]
-        ratio = sum(s for _, s in known) / sum(e or 0.0 for e, _ in known) if known else 1.0
-        left = 0.0
-        for name, seconds in self.expected.items():
-            if name in self.done:
-                continue
-            if seconds is None:
-                return None
-            spent = self.clock() - self.active[name].started if name in self.active else 0.0
-            left += max(0.0, seconds * ratio - spent)
-        return left
+    def remaining(self) -> tuple[float, bool] | None:
+        """(seconds to the end of the run, whether every stage has an estimate); None if none has one.
+
+        Estimates of the stages left, scaled by how those of the finished ones came out.
+        """
+        known = [(e, s) for name, s in self.done.items() if (e := self.expected.get(name)) and s]
+        ratio = sum(s for _, s in known) / sum(e for e, _ in known) if known else 1.0
+        left = {name: e for name, e in self.expected.items() if name not in self.done}
+        seconds = [
+            max(0.0, e * ratio - (self.clock() - self.active[name].started if name in self.active else 0.0))
+            for name, e in left.items()
+            if e is not None
+        ]
+        return (sum(seconds), len(seconds) == len(left)) if seconds else None
 
     def summary(self) -> str:
         """ "7 of 30 stages (4 cached) · 1:02 elapsed · 5:10 left"."""
         total = f" of {len(self.expected)}" if len(self.expected) >= self.finished and self.expected else ""
         cached = f" ({self.counts['cached']} cached)" if self.counts.get("cached") else ""
         parts = [f"{self.finished}{total} stages{cached}", f"{duration(self.elapsed)} elapsed"]
-        if self.remaining is not None:
-            parts.append(f"about {duration(self.remaining)} left")
+        left = self.remaining()
+        if left is not None:
+            parts.append(f"{'about' if left[1] else 'at least'} {duration(left[0])} left")
         return " · ".join(parts)
 
 
-class PlainReporter:
-    """One line a stage, and one every ``every`` seconds of a stage that takes longer."""
+class RunReporter:
+    """A :class:`bench.context.Reporter` that is opened for one run.
 
-    def __init__(
-        self, console: Console, every: float = PLAIN_SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    ``foresee``: asked once the data are ready for the stages to come, in order, with their estimated seconds (None:
+    not known). ``summary``: whether a last line counts the stages.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
-        self.every = every
         self.tracker = Tracker(clock)
+        self.foresee: Foresight | None = None
         self.summary = True
-        self._said = self.tracker.begun
 
-    def expect(self, seconds: Mapping[str, float | None]) -> None:
-        self.tracker.expected = dict(seconds)
+    def data_ready(self) -> None:
+        self.tracker.expected = dict(self.foresee()) if self.foresee else {}
 
-    def stage_started(self, name: str) -> None:
-        self.tracker.start(name)
-        self._say(f"{name} ...")
+    def stage_started(self, name: str, images_per_step: int | None = None) -> None:
+        self.tracker.start(name, images_per_step)
 
     def progress(self, stage: str, step: int, total: int | None, scalars: Mapping[str, float]) -> None:
-        state = self.tracker.update(stage, step, total, scalars)
-        if self.tracker.clock() - self._said < self.every:
-            return
-        of = f"/{total} ({step / total:.0%})" if total else ""
-        left = "" if state.remaining is None else f"{duration(state.remaining)} left"
-        words = [f"{stage}: step {step}{of}", state.scalars_text(), state.rate_text(), left]
-        self._say("  ".join(w for w in words if w))
+        self.tracker.update(stage, step, total, scalars)
 
     def stage_finished(self, name: str, status: str, seconds: float) -> None:
         self.tracker.finish(name, status, seconds)
-        self._say(finished_text(name, status, seconds))
 
     def message(self, text: str) -> None:
-        self._say(text)
-
-    def _say(self, text: str) -> None:
-        self._said = self.tracker.clock()
-        line = f"[{duration(self.tracker.elapsed):>6}] {text}"
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        self.console.file.flush()
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
@@ -199,35 +169,58 @@ class PlainReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.tracker.finished and self.summary:
-            self._say(self.tracker.summary())
+            self.message(self.tracker.summary())
 
 
-class LiveReporter:
+class PlainReporter(RunReporter):
+    """One line a stage, and one every ``every`` seconds of a stage that takes longer."""
+
+    def __init__(
+        self, console: Console, every: float = PLAIN_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(console, clock)
+        self.every = every
+        self._said = self.tracker.begun
+
+    def stage_started(self, name: str, images_per_step: int | None = None) -> None:
+        super().stage_started(name, images_per_step)
+        self.message(f"{name} ...")
+
+    def progress(self, stage: str, step: int, total: int | None, scalars: Mapping[str, float]) -> None:
+        state = self.tracker.update(stage, step, total, scalars)
+        if self.tracker.clock() - self._said < self.every:
+            return
+        of = f"/{total} ({step / total:.0%})" if total else ""
+        left = "" if state.remaining is None else f"{duration(state.remaining)} left"
+        words = [f"{stage}: step {step}{of}", state.scalars_text(), state.rate_text(), left]
+        self.message("  ".join(w for w in words if w))
+
+    def stage_finished(self, name: str, status: str, seconds: float) -> None:
+        super().stage_finished(name, status, seconds)
+        self.message(finished_text(name, status, seconds))
+
+    def message(self, text: str) -> None:
+        self._said = self.tracker.clock()
+        line = f"[{duration(self.tracker.elapsed):>6}] {text}"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.file.flush()
+
+
+class LiveReporter(RunReporter):
     """Finished stages scroll up; below them the stages at work and the state of the run are redrawn in place."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self.console = console
-        self.tracker = Tracker(clock)
-        self.summary = True
+        super().__init__(console, clock)
         self.live = Live(self, console=console, refresh_per_second=4, transient=True)
 
-    def expect(self, seconds: Mapping[str, float | None]) -> None:
-        self.tracker.expected = dict(seconds)
-
-    def stage_started(self, name: str) -> None:
-        self.tracker.start(name)
-
-    def progress(self, stage: str, step: int, total: int | None, scalars: Mapping[str, float]) -> None:
-        self.tracker.update(stage, step, total, scalars)
-
     def stage_finished(self, name: str, status: str, seconds: float) -> None:
-        self.tracker.finish(name, status, seconds)
+        super().stage_finished(name, status, seconds)
         colour = {"failed": "red", "cached": "dim"}.get(status, "green")
         mark = {"failed": "✗", "cached": "·"}.get(status, "✓")
         self.console.print(Text.assemble((f"{mark} ", colour), finished_text(name, status, seconds)))
 
     def message(self, text: str) -> None:
-        self.console.print(Text(f"  {text}"))
+        self.console.print(Text(text, style="cyan"))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= 110
@@ -260,8 +253,7 @@ class LiveReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
-        if self.tracker.finished and self.summary:
-            self.console.print(Text(self.tracker.summary(), style="cyan"))
+        super().__exit__(kind, error, trace)
 
 
 def finished_text(name: str, status: str, seconds: float) -> str:

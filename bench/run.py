@@ -70,6 +70,7 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
     record = empty_record(config, command, environment(device, bench.precision, threads, plugin_packages(config)))
 
     world = prepare_world(bench)
+    reporter.data_ready()
     record.data, record.split = data_record(world, config), split_record(world, config)
     results: list[SeedResult] = []
     try:

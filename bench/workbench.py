@@ -20,6 +20,9 @@ from bench.keys import stage_key, stage_seed
 from bench.record import StageRecord
 from bench.store import Store, Stored
 
+# Stages whose steps, time and size go with the number of images; that of fits goes with their steps.
+PER_IMAGE = frozenset({"sample", "vary", "predict", "features", "reconstruct", "held-out"})
+
 
 @dataclass
 class Workbench:
@@ -61,7 +64,7 @@ class Workbench:
         source = "" if isinstance(plugin, str) else registry.source_digest(plugin)
 
         def build(out: Path, scratch: Path) -> dict[str, Any]:
-            self.reporter.stage_started(self._title(name))
+            self.reporter.stage_started(self._title(name), 1 if stage in PER_IMAGE else config.get("batch"))
             ctx = StageContext(
                 seed or 0, scratch, self.device, self.precision, name=self._title(name), reporter=self.reporter
             )

@@ -7,13 +7,14 @@ import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli import options as opt
-from bench.errors import ConfigError, StageError
+from bench.errors import BenchError, ConfigError, StageError
 
 if TYPE_CHECKING:
     from bench.config import RunConfig
@@ -91,6 +92,7 @@ def carry_out(config: RunConfig, command: str, *, as_json: bool, plain: bool) ->
         with _sigterm_interrupts(), make_reporter(screen, plain=plain) as reporter, _warnings_to(reporter):
             from bench.run import execute
 
+            reporter.foresee = partial(_expected, config)
             result = execute(config, reporter, command)
     except KeyboardInterrupt:
         screen.print(f"interrupted; finished stages are kept, go on with: {command}", markup=False, soft_wrap=True)
@@ -102,6 +104,16 @@ def carry_out(config: RunConfig, command: str, *, as_json: bool, plain: bool) ->
     if as_json:
         print_json(result.record.model_dump_json(indent=1))
     raise typer.Exit(EXIT_CODES[result.record.status])
+
+
+def _expected(config: RunConfig) -> dict[str, float | None]:
+    """Stages of the run with estimated seconds, for the remaining time; nothing where it cannot be planned."""
+    from bench.plan import plan
+
+    try:
+        return plan(config).expected()
+    except BenchError:
+        return {}  # the run will say what is wrong
 
 
 @contextmanager
