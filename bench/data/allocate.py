@@ -16,7 +16,8 @@ def allocate(groups: Strings, labels: Labels, shares: Mapping[str, float], seed:
 
     groups str [N], labels int64 [N]; ``shares`` are relative. Classes are dealt with from the rarest on (a group
     belongs to the rarest class in it), groups from the largest on and among equals in the order of a hash of ``seed``,
-    ``purpose`` and the group's name. Each goes where its class is farthest below its share, ties to the first named.
+    ``purpose`` and the group's name. A split that has nothing of the class is served first, in the order of ``shares``;
+    then each group goes where it comes closest to the share from below (the rule of Webster and Sainte-Laguë).
     """
     names, group_of = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), int(labels.max(initial=0)) + 1), dtype=np.int64)
@@ -39,6 +40,7 @@ def _deal(
     chosen = np.zeros(len(counts), dtype=np.int64)
     for g in order.tolist():
         k = stratum[g]
-        chosen[g] = np.argmin(have[:, k] / target[:, k])
+        filled = (have[:, k] + counts[g, k] / 2) / target[:, k]
+        chosen[g] = np.argmin(np.where(have[:, k] > 0, filled, 0))
         have[chosen[g]] += counts[g]
     return chosen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -93,9 +92,7 @@ def open_rgb(data: bytes) -> tuple[Image, tuple[str, ...]]:
     if not data:
         raise BadImage("empty file (0 bytes)")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            picture = pillow.open(io.BytesIO(data))
+        picture = pillow.open(io.BytesIO(data))
         if picture.width * picture.height > MAX_PIXELS:
             raise pillow.DecompressionBombError
         notes = ["first of several frames"] if getattr(picture, "n_frames", 1) > 1 else []
@@ -103,7 +100,7 @@ def open_rgb(data: bytes) -> tuple[Image, tuple[str, ...]]:
         picture.load()
     except UnidentifiedImageError:
         raise BadImage("not an image in a format that Pillow reads") from None
-    except pillow.DecompressionBombError:
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
         raise BadImage(f"claims more than {MAX_PIXELS // 1_000_000} megapixels") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
         raise BadImage(f"truncated or damaged ({error})") from None
@@ -123,7 +120,7 @@ def _to_rgb(picture: Image, sixteen_bit_png: bool) -> tuple[Image, list[str]]:
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.float64)
         picture = pillow.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
+    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         if layer.getchannel("A").getextrema() != (255, 255):
             canvas = pillow.new("RGBA", layer.size, (0, 0, 0, 255))

@@ -27,7 +27,6 @@ SYMMETRIES = range(8)  # bit 0: upside down, bit 1: left-right, bit 2: transpose
 STORED = "duplicates.npz"
 _SIDE = 32
 _BLUR = 1.5  # SD in pixels of what counts as coarse at _SIDE
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Hashes = NDArray[np.uint64]
@@ -45,19 +44,34 @@ class Matches:
         return len(self.pairs)
 
 
-def perceptual_hash(pixels: PixelArray, symmetry: int = 0, block: int = 512) -> Hashes:
+def perceptual_hash(pixels: PixelArray) -> Hashes:
     """63 signs of low-frequency cosine coefficients of the luma, uint64 [N], for uint8 [N, S, S, 3].
 
     The DCT hash of Zauner (2010), taken on the whole image instead of a 32 x 32 thumbnail, so that the same picture
     has (nearly) the same hash at any resolution. Bits: coefficient above the median, row-major over 8 x 8 frequencies
-    without (0, 0). ``symmetry``: the hash of the image after :func:`turn`, without turning its pixels.
+    without (0, 0).
     """
-    hashes = np.empty(len(pixels), dtype=np.uint64)
+    return hash_of(low_frequencies(pixels))
+
+
+def low_frequencies(pixels: PixelArray, block: int = 256) -> Floats:
+    """DCT-II coefficients of the luma at 8 x 8 frequencies, float32 [N, 8, 8]; one block in memory at a time."""
+    coefficients = np.empty((len(pixels), 8, 8), dtype=np.float32)
     basis = _cosines(pixels.shape[1]), _cosines(pixels.shape[2])
     for rows in chunks(len(pixels), block):
-        luma = np.asarray(pixels[rows], dtype=np.float32) @ _LUMA
-        hashes[rows] = _signs(_turn_coefficients(basis[0] @ luma @ basis[1].T, symmetry))
-    return hashes
+        coefficients[rows] = basis[0] @ _luma(np.asarray(pixels[rows], dtype=np.float32)) @ basis[1].T
+    return coefficients
+
+
+def hash_of(coefficients: Floats, symmetry: int = 0) -> Hashes:
+    """Hash uint64 [N] of :func:`low_frequencies`, of the images as :func:`turn` would turn them."""
+    odd = np.where(np.arange(8) % 2, np.float32(-1), np.float32(1))  # mirroring changes the sign of odd frequencies
+    turned = coefficients.swapaxes(1, 2) if symmetry & 4 else coefficients
+    turned = turned * odd[:, None] if symmetry & 1 else turned
+    turned = turned * odd if symmetry & 2 else turned
+    flat = turned.reshape(len(turned), 64)[:, 1:]
+    bits = flat > np.median(flat, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
 
 def turn(images: Floats, symmetry: int) -> Floats:
@@ -104,7 +118,7 @@ def matches(
     correlation: float = DETAIL_CORRELATION,
     rms: float = PIXEL_RMS,
     symmetry: int = 0,
-    block: int = 4096,
+    block: int = 1024,
 ) -> Matches:
     """Those of ``candidates`` (rows of a and b, int64 [P, 2]) that show the same picture, b seen under ``symmetry``.
 
@@ -114,7 +128,7 @@ def matches(
     for here in chunks(len(candidates), block):
         left, i = np.unique(candidates[here, 0], return_inverse=True)
         right, j = np.unique(candidates[here, 1], return_inverse=True)
-        x, y = thumbnail(a[left]), turn(thumbnail(b[right]), symmetry)
+        x, y = thumbnails(a, left), turn(thumbnails(b, right), symmetry)
         score = np.einsum("nd,nd->n", detail(x)[i], detail(y)[j])
         distance = np.sqrt(np.mean((x[i] - y[j]) ** 2, axis=(1, 2, 3)))
         same = (score >= correlation) | (distance <= rms)
@@ -123,13 +137,13 @@ def matches(
     return Matches(np.concatenate(pairs), np.concatenate(scores), np.concatenate(distances))
 
 
-def detail(thumbnails: Floats) -> Floats:
-    """Fine structure of :func:`thumbnail` images: high-passed luma, mean 0 and length 1, float32 [n, D].
+def detail(small: Floats) -> Floats:
+    """Fine structure of :func:`thumbnails` [n, s, s, 3]: high-passed luma, mean 0 and length 1, float32 [n, s * s].
 
     The dot product of two rows is their correlation, in which brightness, contrast and white balance cancel out.
     A picture without any structure has length 0 and correlates with nothing.
     """
-    luma = thumbnails @ _LUMA
+    luma = _luma(small)
     side = luma.shape[1]
     offsets = np.arange(side)[:, None] - np.arange(side)
     blur = np.exp(-0.5 * (offsets / _BLUR) ** 2).astype(np.float32)
@@ -141,14 +155,15 @@ def detail(thumbnails: Floats) -> Floats:
     return unit
 
 
-def thumbnail(pixels: PixelArray) -> Floats:
-    """Area averages at 32 x 32 (or the own size where smaller), float32 [n, s, s, 3] in 0..255."""
+def thumbnails(pixels: PixelArray, rows: Rows, block: int = 64) -> Floats:
+    """Area averages of ``rows`` at 32 x 32 (or the own size where smaller), float32 [n, s, s, 3] in 0..255."""
     size = pixels.shape[1]
-    images = np.asarray(pixels, dtype=np.float32)
-    if size <= _SIDE:
-        return images
-    shrink = _area(size, _SIDE)
-    small: Floats = np.einsum("ai,nijc,bj->nabc", shrink, images, shrink, optimize=True)
+    side = min(size, _SIDE)
+    small = np.empty((len(rows), side, side, 3), dtype=np.float32)
+    shrink = _area(size, side)
+    for here in chunks(len(rows), block):
+        images = np.asarray(pixels[rows[here]], dtype=np.float32)
+        small[here] = images if side == size else _shrunk(images, shrink)
     return small
 
 
@@ -170,25 +185,23 @@ def join_groups(groups: Sequence[str] | NDArray[np.str_], pairs: Rows) -> NDArra
     return joined
 
 
-def _signs(coefficients: Floats) -> Hashes:
-    """Hash uint64 [n] of DCT coefficients [n, 8, 8]; the lowest bit is 0."""
-    flat = coefficients.reshape(len(coefficients), 64)[:, 1:]
-    bits = flat > np.median(flat, axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
-
-
-def _turn_coefficients(coefficients: Floats, symmetry: int) -> Floats:
-    """DCT coefficients [n, 8, 8] of the turned image: mirroring changes the sign of the odd ones."""
-    odd = np.where(np.arange(8) % 2, np.float32(-1), np.float32(1))
-    turned = coefficients.swapaxes(1, 2) if symmetry & 4 else coefficients
-    turned = turned * odd[:, None] if symmetry & 1 else turned
-    return turned * odd if symmetry & 2 else turned
-
-
 def _cosines(size: int) -> Floats:
     """DCT-II rows 0..7 for ``size`` samples, float32 [8, size]."""
     place = (np.arange(size) + 0.5) * np.pi / size
     return np.cos(np.arange(8)[:, None] * place).astype(np.float32) / np.float32(size)
+
+
+def _luma(images: Floats) -> Floats:
+    """float32 [n, h, w] from RGB [n, h, w, 3] by the weights of ITU-R BT.601."""
+    luma: Floats = images @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return luma
+
+
+def _shrunk(images: Floats, weights: Floats) -> Floats:
+    """Images [n, s, s, 3] times ``weights`` [t, s] along both sides: [n, t, t, 3]."""
+    n, size = images.shape[:2]
+    rows = (weights @ images.reshape(n, size, -1)).reshape(n, len(weights), size, 3)
+    return weights @ rows
 
 
 def _area(size: int, target: int) -> Floats:

@@ -114,9 +114,11 @@ class HAM10000:
 
     def _test_rows(self, writer: PreparedWriter) -> Iterator[Listed]:
         path = self._table(TEST_LABELS)
-        if path is None or not self._sources(TEST_IMAGES):
+        if path is None and not self._sources(TEST_IMAGES):
             writer.note("no ISIC 2018 task 3 test set found: the test split is a grouped share of HAM10000")
             return
+        if path is None:
+            raise DataError(f"{self.root}: test images without their labels: add {TEST_LABELS[0]}")
         images = self._index(TEST_IMAGES, "test images", writer)
         table = {row["image"]: row for row in read_table(path, ("image", *(c.upper() for c in ISIC_CLASSES)))}
         if unlisted := sorted(set(images) - set(table)):

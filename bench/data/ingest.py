@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -55,7 +56,8 @@ def ingest(rows: Sequence[Listed], writer: PreparedWriter, data: DataConfig, max
     looked at before an error is raised: :class:`DataError` names them with their reasons.
     """
     report = Report()
-    with ThreadPoolExecutor(max_workers=_threads()) as pool:
+    with ThreadPoolExecutor(max_workers=_threads()) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the decoders' own; what is wrong with a file is reported below
         for part in dict.fromkeys(row.part for row in rows):
             present = _present([row for row in rows if row.part == part], writer, data.on_bad, max_absent)
             for block in chunks(len(present), BLOCK):

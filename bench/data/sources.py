@@ -18,6 +18,7 @@ from bench.data.decode import BadImage
 from bench.errors import DataError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+MAX_BYTES = 512 << 20
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2")
 
 
@@ -56,7 +57,8 @@ class FolderSource(Source):
     def signature(self) -> dict[str, Any]:
         digest, total, names = hashlib.sha256(), 0, self.names()
         for name in names:
-            stat = (self.path / name).stat()
+            path = self.path / name
+            stat = path.stat() if path.exists() else path.lstat()  # a broken link is reported when it is read
             digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
             total += stat.st_size
         return {"name": self.path.name, "files": len(names), "bytes": total, "sha256": digest.hexdigest()}
@@ -76,6 +78,8 @@ class ZipSource(Source):
         return sorted(i.filename for i in self._zip.infolist() if not i.is_dir() and _visible(i.filename))
 
     def read(self, name: str) -> bytes:
+        if self._zip.getinfo(name).file_size > MAX_BYTES:
+            raise BadImage(f"claims more than {MAX_BYTES >> 20} MiB")
         try:
             return self._zip.read(name)
         except Exception as error:  # BadZipFile, zlib.error, RuntimeError (encrypted), NotImplementedError, EOFError

@@ -137,9 +137,8 @@ class PreparedWriter:
 
     def _finish(self, pixel_digest: str, mask_digest: str) -> None:
         if not self._pixels.n:
-            raise DataError(
-                f"{self.info.name}: no usable image: " + ("; ".join(map(str, self.bad[:5])) or "none given")
-            )
+            reasons = "; ".join(f"{bad['file']}: {bad['reason']}" for bad in self.bad[:5])
+            raise DataError(f"{self.info.name}: no usable image ({reasons or 'none was given'})")
         table = _join(self._blocks)
         _check(self.info.name, table, self.task)
         np.savez(self.folder / "table.npz", allow_pickle=False, **table)
