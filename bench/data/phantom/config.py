@@ -34,12 +34,12 @@ class Factor:
 
 FACTORS = (
     Factor("asymmetry", 0.0, 1.0, 0.0, 0.8, "odd outline and lopsided pigment (A of the ABCD rule)"),
-    Factor("border", 0.005, 0.13, 0.2, 0.8, "ragged outline: rms of the high harmonics over the radius (B)"),
-    Factor("colour", 0.0, 1.2, 0.5, 1.0, "variegation: contrast of dark, light and red zones (C)"),
+    Factor("border", 0.005, 0.14, 0.2, 0.8, "ragged outline: rms of the high harmonics over the radius (B)"),
+    Factor("colour", 0.0, 1.4, 0.6, 1.0, "variegation: contrast of dark, light and red zones (C)"),
     Factor("diameter", 0.28, 0.76, 0.0, 0.8, "mean radius over half the image side (D)"),
     Factor("darkness", 0.45, 2.1, 0.0, 0.5, "melanin of the lesion body, optical density"),
     Factor("network", 0.0, 1.8, 0.3, -0.4, "pigment network: density of the mesh lines"),
-    Factor("streaks", 0.0, 12.0, 1.3, 0.6, "number of radial streaks at the border"),
+    Factor("streaks", 0.0, 12.0, 0.9, 0.6, "number of radial streaks at the border"),
     Factor("globules", 0.0, 24.0, 0.8, 0.4, "number of brown globules"),
     Factor("veil", 0.0, 0.7, 1.3, 0.6, "blue-white veil: opacity"),
     Factor("redness", 0.0, 2.0, 2.2, 0.0, "haemoglobin of the lesion, optical density"),

@@ -32,7 +32,7 @@ class Phantom:
     is drawn alike for all classes. One image depends on (seed, part, patient, lesion, view) and the resolution alone.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config: ClassVar[type[PhantomConfig]] = PhantomConfig
     info: DatasetInfo = DatasetInfo(
         name="phantom",

@@ -67,7 +67,7 @@ def outline(amount: dict[str, Array], lesion: dict[str, Array]) -> Array:
     """
     phase = 2 * np.pi * lesion["lobe"]
     ellipse = harmonics(np.array([2]), 0.10 * lesion["elongation"][:, :1], 2 * np.pi * lesion["elongation"][:, 1:])
-    sizes = amount["asymmetry"][:, None] * np.array([0.16, 0.15, 0.06])
+    sizes = amount["asymmetry"][:, None] * np.array([0.20, 0.19, 0.07])
     lobes = harmonics(np.array([1, 3, 5]), sizes, phase[:, :3])
     orders = np.arange(5, 17)
     rough = lesion["ragged"] / (orders - 2)[:, None]
@@ -136,9 +136,9 @@ def _pigment(
     amount: dict[str, Array], lesion: dict[str, Array], place: Place, grain: Plane
 ) -> tuple[Plane, Plane, Plane]:
     """Melanin, blood and blue-white veil: a body, lopsided with asymmetry, zoned with colour variegation."""
-    dark, light, red = (place.field(lesion["zones"][:, i], 0.28, 0.75) for i in range(3))
+    dark, light, red = (place.field(lesion["zones"][:, i], 0.32, 0.8) for i in range(3))
     towards = 2 * np.pi * lesion["lobe"][:, 0]
-    slope = column(0.9 * amount["asymmetry"] / amount["diameter"])
+    slope = column(1.1 * amount["asymmetry"] / amount["diameter"])
     lopsided = 1 + slope * (column(np.cos(towards)) * place.u + column(np.sin(towards)) * place.v)
     contrast = column(amount["colour"])
     dark_zone, light_zone, red_zone = ramp(dark, 0.1, 1.0), ramp(light, 0.3, 1.2), ramp(red, 0.4, 1.3)
@@ -216,13 +216,13 @@ def _streaks(
     centre = 2 * np.pi * (lesion["lobe"][:, 3:4] + 0.42 * (lesion["streaks"][..., 0] - 0.5) * 2)
     theta = (np.arange(ANGLES) + 0.5) * (2 * np.pi / ANGLES)
     gap = np.abs((theta - centre[..., None] + np.pi) % (2 * np.pi) - np.pi)
-    width = 0.020 / amount["diameter"][:, None, None] * (0.7 + 0.6 * lesion["streaks"][..., 1, None])
+    width = 0.023 / amount["diameter"][:, None, None] * (0.7 + 0.6 * lesion["streaks"][..., 1, None])
     present = soft_count(amount["streaks"], STREAKS)[..., None]
     profile = np.minimum((present * np.exp(-0.5 * (gap / width) ** 2)).sum(axis=1), 1)
     sector = (present * (gap < 0.16)).max(axis=1)
     beyond = distance - radius
-    band = ramp(beyond, -0.14, -0.03) * ramp(beyond, 0.13, 0.04)
-    return np.float32(1.8) * band * by_angle(profile, place.angle), band * by_angle(sector, place.angle)
+    band = ramp(beyond, -0.14, -0.03) * ramp(beyond, 0.17, 0.06)
+    return np.float32(2.0) * band * by_angle(profile, place.angle), band * by_angle(sector, place.angle)
 
 
 def _scar(amount: dict[str, Array], lesion: dict[str, Array], place: Place) -> Plane:

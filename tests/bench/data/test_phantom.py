@@ -207,3 +207,18 @@ def test_bad_use_is_refused_with_advice() -> None:
         Phantom(PhantomConfig(), DataConfig(), "somewhere")
     with pytest.raises(DataError, match=r"0\.\.1"):
         phantom().draw(np.array([0, 2]), 0)
+
+
+def test_the_images_of_this_version_are_frozen() -> None:
+    """Who is on which image to the letter, the pictures up to rounding. If this fails, raise ``Phantom.version``."""
+    source = phantom()
+    assert source.version == "2"
+    roster = built_roster(source.options, source.population.weights, "train", 5)
+    views = ("l0-v0", "l0-v1", "l1-v0", "l1-v1", "l1-v2")
+    assert roster.names()["id"].tolist() == [f"phantom0-train-p000000-{v}" for v in views]
+    drawn = source.draw(np.array([0, 1, 0, 1]), 0)
+    colour = [[141.87, 102.84, 86.62], [176.23, 122.99, 106.36], [131.77, 99.85, 85.32], [117.38, 80.75, 67.07]]
+    assert drawn.pixels.reshape(4, -1, 3).mean(1) == pytest.approx(np.array(colour), abs=0.1)
+    assert drawn.masks is not None
+    area = (np.asarray(drawn.masks)[..., 0] > 0).mean((1, 2))
+    assert area == pytest.approx([0.28125, 0.39355, 0.27734, 0.38867], abs=0.003)
