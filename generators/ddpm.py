@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from generators._diffusion.model import DiffusionModel
 
 
-class Config(DiffusionOptions):
-    """``DiffusionOptions`` and
+class PixelOptions(DiffusionOptions):
+    """``DiffusionOptions``, by default the ``cpu`` preset for 32 px, and
 
     patch  side of the pixel blocks that become channels before the UNet (1 for none): the network then works at
            1/patch of the resolution, at about 1/patch^2 of the cost
@@ -30,7 +30,8 @@ class DDPM(DiffusionGenerator):
     """Pixel diffusion with a UNet, EMA, classifier-free guidance, DDIM or DPM-Solver++ sampling, and SDEdit."""
 
     version: ClassVar[str] = "1"
-    Config = Config
+    Config = PixelOptions
+    config: PixelOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "steps": 30,

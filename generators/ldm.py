@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contracts import Context, Cost, Images
@@ -14,15 +15,12 @@ if TYPE_CHECKING:
     from generators._diffusion.model import DiffusionModel
 
 
-class Config(LatentOptions):
-    __doc__ = LatentOptions.__doc__
-
-
 class LatentDiffusion(DiffusionGenerator):
     """An autoencoder, then a diffusion model of its latents. What the autoencoder blurs, no sample can show."""
 
     version: ClassVar[str] = "1"
-    Config = Config
+    Config = LatentOptions
+    config: LatentOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "steps": 30,
@@ -102,7 +100,7 @@ class LatentDiffusion(DiffusionGenerator):
 
         return latent_cost(self.config, size)
 
-    def _fit_codec(self, train: Images, ctx: Any, finished: Any) -> LatentCodec:
+    def _fit_codec(self, train: Images, ctx: Context, finished: Path) -> LatentCodec:
         from generators._diffusion.autoencoder import measured_codec, train_autoencoder
         from generators._diffusion.codecs import PixelCodec
         from generators._diffusion.phases import kept

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from bench.contracts import Context, Images
@@ -11,13 +12,13 @@ from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_lo
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.codecs import LatentCodec, PixelCodec, to_float
 from generators._diffusion.latent_options import LatentOptions
-from generators._diffusion.networks import build_autoencoder
+from generators._diffusion.networks import build_autoencoder, placed
 from generators._diffusion.training import Optimiser
 
 ENCODING_BATCH = 256
 
 
-def build(options: LatentOptions) -> AutoencoderKL:
+def build(options: LatentOptions) -> Any:
     """The untrained autoencoder of ``options``."""
     return build_autoencoder(
         3 * options.patch**2,
@@ -44,11 +45,11 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
 
 
-def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec, ctx: Context) -> AutoencoderKL:
+def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec, ctx: Context) -> Any:
     """The EMA of an autoencoder trained on ``train``, on the CPU; resumes from ``ctx``."""
     seed_all(ctx.seed)
     pixels.to(ctx.device)
-    autoencoder = build(options).to(ctx.device)
+    autoencoder = placed(build(options), ctx.device)
     ema = Ema(autoencoder, options.ae_ema)
     optimiser = Optimiser(
         autoencoder.parameters(),
@@ -82,12 +83,12 @@ def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec,
 
 
 @torch.no_grad()
-def measured_codec(autoencoder: AutoencoderKL, pixels: PixelCodec, x: Tensor, ctx: Context) -> LatentCodec:
+def measured_codec(autoencoder: Any, pixels: PixelCodec, x: Tensor, ctx: Context) -> LatentCodec:
     """Codec whose latents of images ``x`` [N, 3, H, W] have mean 0 and SD 1 in every channel."""
     channels = int(autoencoder.config["latent_channels"])
     plain = LatentCodec(pixels, autoencoder, torch.zeros(channels), torch.ones(channels))
     plain.to(ctx.device)
-    z = torch.cat([plain.encode(part.to(ctx.device)).cpu() for part in x.split(ENCODING_BATCH)])
+    z = torch.cat([plain.encode(part.to(ctx.device)).cpu() for part in torch.split(x, ENCODING_BATCH)])
     std = z.std(dim=(0, 2, 3))
     measured = LatentCodec(pixels, autoencoder, z.mean(dim=(0, 2, 3)), std.clamp(min=1e-6))
     measured.to(ctx.device)

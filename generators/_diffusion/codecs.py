@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor
+
+from generators._diffusion.networks import placed
 
 
 class Codec(Protocol):
@@ -94,7 +95,7 @@ class LatentCodec:
     schedule means the same whatever scale the autoencoder chose. ``mean``, ``std``: float32 [C].
     """
 
-    def __init__(self, pixels: PixelCodec, autoencoder: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, pixels: PixelCodec, autoencoder: Any, mean: Tensor, std: Tensor) -> None:
         self.pixels, self.autoencoder = pixels, autoencoder.eval().requires_grad_(False)
         self.mean, self.std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
         self.factor = int(2 ** (len(autoencoder.config["block_out_channels"]) - 1))
@@ -105,14 +106,15 @@ class LatentCodec:
 
     def encode(self, x: Tensor) -> Tensor:
         posterior = self.autoencoder.encode(self.pixels.encode(x)).latent_dist
-        return (posterior.mode().float() - self.mean) / self.std
+        z: Tensor = posterior.mode().float()
+        return (z - self.mean) / self.std
 
     def decode(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         return self.pixels.decode(self.autoencoder.decode(z * self.std + self.mean).sample.float(), size)
 
     def to(self, device: str) -> None:
         self.pixels.to(device)
-        self.autoencoder.to(device)
+        placed(self.autoencoder, device)
         self.mean, self.std = self.mean.to(device), self.std.to(device)
 
     def state(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bench.errors import ConfigError, DataError
 from bench.loop import autocast
 from bench.pixels import PixelArray, UInt8, chunks
 from generators._diffusion.codecs import Codec, to_float, to_uint8
+from generators._diffusion.networks import placed
 from generators._diffusion.noise import ForwardProcess, build_sampler, steps_from
 from generators._diffusion.options import DiffusionOptions
 
@@ -114,7 +115,7 @@ class DiffusionModel:
 
     def _in_batches(self, batch: Callable[[Tensor, Tensor], Tensor], labels: Labels, ctx: Context) -> UInt8:
         """Images of ``batch(rows, labels)``, always called with ``sampling_batch`` rows: the last one is repeated."""
-        self.unet.to(ctx.device)
+        placed(self.unet, ctx.device)
         self.codec.to(ctx.device)
         n, width = len(labels), self.options.sampling_batch
         out = np.empty((n, *self.size, 3), dtype=np.uint8)

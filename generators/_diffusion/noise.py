@@ -22,9 +22,10 @@ class ForwardProcess:
     """
 
     def __init__(self, options: DiffusionOptions, device: str = "cpu") -> None:
-        abar = DDPMScheduler(**_scheduler_arguments(options)).alphas_cumprod.double()
-        self.alpha = abar.sqrt().float().to(device)
-        self.sigma = (1.0 - abar).sqrt().float().to(device)
+        scheduler: Any = DDPMScheduler(**_scheduler_arguments(options))  # type: ignore[no-untyped-call]
+        abar = scheduler.alphas_cumprod.double()
+        self.alpha: Tensor = abar.sqrt().float().to(device)
+        self.sigma: Tensor = (1.0 - abar).sqrt().float().to(device)
         self.prediction, self.min_snr = options.prediction, options.min_snr
 
     def add_noise(self, z: Tensor, eps: Tensor, t: Tensor) -> Tensor:
@@ -45,10 +46,12 @@ class ForwardProcess:
         Hang et al. (2023, arXiv:2303.09556), section 3.4: over SNR for epsilon, over SNR + 1 for v.
         """
         if self.min_snr is None:
-            return torch.ones_like(self.alpha[t])
+            return torch.ones(len(t), device=t.device)
         snr = (self.alpha[t] / self.sigma[t]) ** 2
         clipped = snr.clamp(max=self.min_snr)
-        return clipped / {"v": snr + 1.0, "epsilon": snr, "x0": torch.ones_like(snr)}[self.prediction]
+        if self.prediction == "epsilon":
+            return clipped / snr
+        return clipped / (snr + 1.0) if self.prediction == "v" else clipped
 
 
 def stratified_timesteps(batch: int, timesteps: int, rng: torch.Generator) -> Tensor:
@@ -64,9 +67,11 @@ def build_sampler(options: DiffusionOptions, steps: int) -> tuple[Any, Tensor]:
     """A scheduler of diffusers set to ``steps`` steps, and its timesteps int64 [steps], from noise to code."""
     common = {**_scheduler_arguments(options), "timestep_spacing": "trailing"}
     if options.sampler == "ddim":
-        scheduler: Any = DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)
+        scheduler: Any = DDIMScheduler(  # type: ignore[no-untyped-call]
+            **common, clip_sample=False, set_alpha_to_one=True
+        )
     else:
-        scheduler = DPMSolverMultistepScheduler(
+        scheduler = DPMSolverMultistepScheduler(  # type: ignore[no-untyped-call]
             **common, algorithm_type="dpmsolver++", solver_order=2, lower_order_final=True, final_sigmas_type="zero"
         )
     scheduler.set_timesteps(steps)

@@ -11,7 +11,7 @@ from bench.contracts import Context, Images
 from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.codecs import Codec, to_float
-from generators._diffusion.networks import build_unet
+from generators._diffusion.networks import build_unet, placed
 from generators._diffusion.noise import ForwardProcess, stratified_timesteps
 from generators._diffusion.options import DiffusionOptions, learning_rate_factor
 
@@ -23,7 +23,7 @@ class Optimiser:
         self, parameters: Iterable[nn.Parameter], *, lr: float, steps: int, warmup: int, decay: float, clip: float
     ) -> None:
         self.parameters = list(parameters)
-        self.adamw = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=decay, betas=(0.9, 0.99))
+        self.adamw = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=decay, betas=(0.9, 0.99), fused=True)
         self.lr, self.steps, self.warmup, self.clip = lr, steps, warmup, clip
 
     def step(self, loss: Tensor, i: int) -> None:
@@ -48,7 +48,7 @@ def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: 
     """The EMA of a UNet trained on the codes of ``train``, on the CPU; resumes from ``ctx``."""
     seed_all(ctx.seed)
     codec.to(ctx.device)
-    unet = build_unet(options, codec.code_shape(train.size), train.num_classes).to(ctx.device)
+    unet = placed(build_unet(options, codec.code_shape(train.size), train.num_classes), ctx.device)
     ema = Ema(unet, options.ema)
     optimiser = Optimiser(
         unet.parameters(),
