@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from bench.contracts import Direction, Estimate, FeatureEvidence
 from bench.errors import UndefinedMetric
-from bench.metrics import memorization
 from bench.metrics.arrays import Features, Float, Int, Kernel, features
-from bench.metrics.estimates import PREFIX, defined, of_share
+from bench.metrics.estimates import PREFIX, defined
 from bench.metrics.frechet import frechet_distance, frechet_se
 from bench.metrics.kernel import kernel_distance
 from bench.metrics.prdc import PRDC, prdc
+from bench.metrics.privacy import Privacy, gate
 from bench.stats.checks import normal_quantile
 from bench.stats.resample import draw_counts
 
@@ -49,11 +49,11 @@ def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_0
             for metric, estimate in _of_class(real, synthetic, name, seed, replicates).items()
         }
     sets = evidence.train, evidence.held_out, evidence.synthetic
-    out |= measure_memorization(*sets, evidence.train_groups, seed, replicates)
+    privacy = Privacy(*sets, evidence.train_groups, seed, replicates).measure()
     for encoder, arrays in evidence.encoders.items():
-        found = measure_memorization(*arrays, evidence.train_groups, seed, replicates)
-        out |= {f"{metric}[{encoder}]": estimate for metric, estimate in found.items()}
-    return out
+        found = Privacy(*arrays, evidence.train_groups, seed, replicates).measure()
+        privacy |= {f"{metric}[{encoder}]": estimate for metric, estimate in found.items()}
+    return out | gate(privacy, out["precision"])
 
 
 def real_floor(
@@ -149,59 +149,6 @@ def _of_class(real: Array, synthetic: Array, name: str, seed: int, replicates: i
         reason = f"class {name} has n = {n} and at least {LEAST_PER_CLASS} are needed"
         return {metric: Estimate.undefined(reason, n=n, direction=d) for metric, d in directions.items()}
     return measure_fidelity(real, synthetic, seed, replicates, only=tuple(directions))
-
-
-def measure_memorization(
-    train: Array, held_out: Array, synthetic: Array, train_groups: Any, seed: int, replicates: int = 1_000
-) -> dict[str, Estimate]:
-    """Copy rate, NN ratio, share nearer train, authenticity of one encoder, each beside its held-out null.
-
-    train [T, D]; held_out [H, D], synthetic [M, D], or all three [8, N, D] with the orientations of each image
-    (train's first is used).
-    """
-    train = np.asarray(train)[0] if np.asarray(train).ndim == 3 else np.asarray(train)
-    n = int(np.asarray(synthetic).shape[-2])
-    return {
-        "copy_rate": defined(partial(measure_copy_rate, train, held_out, synthetic), n, "lower"),
-        "nn_ratio": defined(
-            partial(measure_nn_ratio, train, held_out, synthetic, train_groups, seed, replicates), n, "none"
-        ),
-        "share_nearer_train": defined(partial(measure_nearer_train, train, held_out, synthetic, seed), n, "none"),
-        "authenticity": defined(partial(measure_authenticity, train, held_out, synthetic), n, "none"),
-    }
-
-
-def measure_copy_rate(train: Array, held_out: Array, synthetic: Array) -> Estimate:
-    found = memorization.copy_rate(train, held_out, synthetic)
-    estimate = of_share(found, "lower", "1 % quantile of held-out distances")
-    estimate.extra.update(threshold=found.threshold, null=found.held_out_share)
-    return estimate
-
-
-def measure_nn_ratio(
-    train: Array, held_out: Array, synthetic: Array, groups: Any, seed: int, replicates: int
-) -> Estimate:
-    ratios = memorization.nn_ratio(train, synthetic, groups)
-    null = float(np.median(memorization.nn_ratio(train, held_out, groups)))
-    rng = np.random.default_rng(seed)
-    medians = np.median(ratios[rng.integers(0, len(ratios), (replicates, len(ratios)))], axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    method = "median; bootstrap over synthetic images"
-    value = float(np.median(ratios))
-    return Estimate(value, float(low), float(high), len(ratios), "", "none", method, extra={"null": null})
-
-
-def measure_nearer_train(train: Array, held_out: Array, synthetic: Array, seed: int) -> Estimate:
-    plain = np.asarray(held_out)[0] if np.asarray(held_out).ndim == 3 else held_out
-    estimate = of_share(memorization.share_nearer_train(train, plain, synthetic, seed), "none")
-    estimate.extra["null"] = 0.5
-    return estimate
-
-
-def measure_authenticity(train: Array, held_out: Array, synthetic: Array) -> Estimate:
-    estimate = of_share(memorization.authenticity(train, synthetic), "none")
-    estimate.extra["null"] = float(memorization.authenticity(train, held_out))
-    return estimate
 
 
 def equal_n(real: Array, synthetic: Array, seed: int) -> tuple[Array, Array, int]:

@@ -50,6 +50,36 @@ def _orientations(images: ArrayLike, name: str) -> list[Features]:
     return [features(part, name) for part in parts]
 
 
+class TrainNeighbours(NamedTuple):
+    """Of each image: row int64 [N] of its nearest training image, the distance to it, and that to another group's."""
+
+    rows: Int
+    distances: Float
+    foreign: Float
+
+
+def train_neighbours(images: ArrayLike, train: ArrayLike, groups: Any = None, name: str = "images") -> TrainNeighbours:
+    """Nearest training images of ``images`` [N, D] or [8, N, D], once for all that is read from them.
+
+    train [T, D], T >= 2; groups names [T] (lesion or patient) or None (each training image its own). ``foreign``
+    [N]: distance to the nearest training image of another group than the nearest one's. Raises
+    :class:`UndefinedMetric` when all training images are of one group.
+    """
+    reference = features(train, "train", least=2)
+    names = np.arange(len(reference)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    sizes = np.bincount(names)
+    if len(sizes) < 2:
+        raise UndefinedMetric("undefined, because all training images are of one group")
+    near = min(len(reference), int(sizes.max()) + 1)
+    found = [k_nearest(rows, reference, near) for rows in _orientations(images, name)]
+    distance = np.concatenate([f.distance for f in found], axis=1)  # [N, orientations x near]
+    row = np.concatenate([f.row for f in found], axis=1)
+    first = distance.argmin(axis=1)[:, None]
+    owner = np.take_along_axis(row, first, axis=1)
+    foreign = np.where(names[row] != names[owner], distance, np.inf).min(axis=1)
+    return TrainNeighbours(owner[:, 0], np.take_along_axis(distance, first, axis=1)[:, 0], foreign)
+
+
 class CopyRate(Share):
     """Share of synthetic images nearer to train than ``threshold`` (distance), itself set on held-out images."""
 
@@ -58,8 +88,13 @@ class CopyRate(Share):
     held_out_share: float
 
     @classmethod
-    def of(cls, synthetic: Float, held_out: Float, fpr: float) -> Self:
+    def of(cls, synthetic: Float, held_out: Float, fpr: float = 0.01) -> Self:
         """From the distances to train of synthetic [M] and held-out [H] images."""
+        if not 0 < fpr < 1:
+            raise ConfigError(f"fpr must lie in (0, 1), got {fpr}")
+        if len(held_out) * fpr < 1:
+            least, n = round(1 / fpr), len(held_out)
+            raise UndefinedMetric(f"undefined, because a {fpr:g} quantile needs {least} held-out images, n = {n}")
         threshold = float(np.quantile(held_out, fpr, method="inverted_cdf"))
         self = cls(int(np.sum(synthetic < threshold)), len(synthetic))
         self.threshold, self.fpr, self.held_out_share = threshold, fpr, float(np.mean(held_out < threshold))
@@ -74,12 +109,7 @@ def copy_rate(train: ArrayLike, held_out: ArrayLike, synthetic: ArrayLike, fpr: 
     by their share. The interval is binomial given the threshold. Raises :class:`UndefinedMetric` with fewer held-out
     images than 1 / fpr, as their quantile is then their minimum.
     """
-    if not 0 < fpr < 1:
-        raise ConfigError(f"fpr must lie in (0, 1), got {fpr}")
     null = nearest(held_out, train, "held_out").distances
-    if len(null) * fpr < 1:
-        least = round(1 / fpr)
-        raise UndefinedMetric(f"undefined, because a {fpr:g} quantile needs {least} held-out images, n = {len(null)}")
     return CopyRate.of(nearest(synthetic, train, "synthetic").distances, null, fpr)
 
 
@@ -89,31 +119,34 @@ def authenticity(train: ArrayLike, synthetic: ArrayLike) -> Share:
     train [T, D], T >= 2; synthetic [M, D] or [8, M, D] (Alaa et al. 2022, arXiv:2102.08921, section 4). 0 for copies,
     1 for noise, and about .7, not 1, for held-out reals. The lowest index is taken among equally near images.
     """
+    rows, distances = nearest(synthetic, features(train, "train", least=2), "synthetic")
+    return authenticity_of(rows, distances, own_distances(train))
+
+
+def own_distances(train: ArrayLike) -> Float:
+    """Distance float64 [T] of each training image to the nearest other one."""
     reference = features(train, "train", least=2)
-    rows, distances = nearest(synthetic, reference, "synthetic")
-    own = k_nearest(reference, reference, same=True).distance[:, 0]
+    return k_nearest(reference, reference, same=True).distance[:, 0]
+
+
+def authenticity_of(rows: Int, distances: Float, own: Float) -> Share:
+    """Authenticity from nearest training rows [M], distances [M] and the training images' own distances [T]."""
     return Share(int(np.sum(distances > own[rows])), len(rows))
 
 
 def nn_ratio(train: ArrayLike, synthetic: ArrayLike, groups: Any = None) -> Float:
     """Distance to the nearest training image over that to the nearest one of another group, float64 [M] in [0, 1].
 
-    train [T, D]; synthetic [M, D] or [8, M, D]; groups names [T] (lesion or patient) or None (each image its own).
-    Near 0 means an outstandingly close image, near 1 that several are equally near. 1 where both distances are 0.
+    Arguments as of :func:`train_neighbours`. Near 0 means an outstandingly close image, near 1 that several are
+    equally near. 1 where both distances are 0.
     """
-    reference = features(train, "train", least=2)
-    names = np.arange(len(reference)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    counts = np.bincount(names)
-    if len(counts) < 2:
-        raise UndefinedMetric("undefined, because all training images are of one group")
-    near = min(len(reference), int(counts.max()) + 1)
-    parts = [k_nearest(rows, reference, near) for rows in _orientations(synthetic, "synthetic")]
-    owner, first = nearest(synthetic, reference, "synthetic")
-    second = np.full(len(first), np.inf)
-    for part in parts:
-        foreign = names[part.row] != names[owner][:, None]
-        second = np.minimum(second, np.where(foreign, part.distance, np.inf).min(axis=1))
-    return np.asarray(np.divide(first, second, out=np.ones_like(first), where=second > 0))
+    return ratio_of(train_neighbours(synthetic, train, groups, "synthetic"))
+
+
+def ratio_of(found: TrainNeighbours) -> Float:
+    """The ratio [M] from neighbours already found."""
+    out = np.ones_like(found.distances)
+    return np.asarray(np.divide(found.distances, found.foreign, out=out, where=found.foreign > 0))
 
 
 def share_nearer_train(train: ArrayLike, held_out: ArrayLike, synthetic: ArrayLike, seed: int = 0) -> Share:
@@ -151,13 +184,13 @@ def c_t(
     in_p, in_q, in_t = (_cell_numbers(c, len(rows)) for c, rows in zip(parts, (p, q, t), strict=True))
     least = 20 / len(q) if least_share is None else least_share
     weights, scores = [], []
-    for cell in np.unique(in_t):
-        own_p, own_q = p[in_p == cell], q[in_q == cell]
+    for cell in np.unique(np.concatenate([in_p, in_q, in_t])):
+        own_p, own_q, own_t = p[in_p == cell], q[in_q == cell], t[in_t == cell]
+        if not len(own_p) or not len(own_t):
+            lacking = "training" if len(own_p) else "held-out"
+            raise UndefinedMetric(f"undefined, because cell {cell} holds no {lacking} image: use fewer cells")
         if len(own_q) / len(q) < least:
             continue
-        if not len(own_p):
-            raise UndefinedMetric(f"undefined, because cell {cell} holds no held-out image: use fewer cells")
-        own_t = t[in_t == cell]
         weights.append(len(own_p) / len(p))
         scores.append(mann_whitney_z(nearest(own_p, own_t).distances, nearest(own_q, own_t).distances))
     if not weights:

@@ -14,6 +14,7 @@ from bench.contracts import Direction, Estimate, FeatureEvidence, PredictionEvid
 from bench.metrics import generation
 from bench.metrics.classification import measure_auc, measure_calibration, measure_ranking, positive_score
 from bench.metrics.estimates import defined
+from bench.metrics.privacy import Privacy
 
 REPLICATES = 2_000
 Needs = Literal["predictions", "features"]
@@ -125,68 +126,41 @@ class Coverage(_Fidelity):
     name = "coverage"
 
 
-class CopyRate:
+class _Privacy:
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    direction: ClassVar[Direction] = "none"
+    needs: ClassVar[Needs] = "features"
+
+    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
+        sets = evidence.train, evidence.held_out, evidence.synthetic
+        privacy = Privacy(*sets, evidence.train_groups, _seed(rng), REPLICATES)
+        return defined(getattr(privacy, self.name), len(evidence.synthetic), self.direction)
+
+
+class CopyRate(_Privacy):
     """Share of synthetic images nearer to train than the 1 % quantile of held-out reals."""
 
-    name: ClassVar[str] = "copy_rate"
-    version: ClassVar[str] = "1"
-    direction: ClassVar[Direction] = "lower"
-    needs: ClassVar[Needs] = "features"
-
-    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
-        return defined(
-            lambda: generation.measure_copy_rate(evidence.train, evidence.held_out, evidence.synthetic),
-            len(evidence.synthetic),
-            self.direction,
-        )
+    name = "copy_rate"
+    direction = "lower"
 
 
-class NeighbourRatio:
+class NeighbourRatio(_Privacy):
     """Median ratio of the distances to the nearest training image and to the nearest of another lesion."""
 
-    name: ClassVar[str] = "nn_ratio"
-    version: ClassVar[str] = "1"
-    direction: ClassVar[Direction] = "none"
-    needs: ClassVar[Needs] = "features"
-
-    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
-        sets = evidence.train, evidence.held_out, evidence.synthetic
-        return defined(
-            lambda: generation.measure_nn_ratio(*sets, evidence.train_groups, _seed(rng), REPLICATES),
-            len(evidence.synthetic),
-            self.direction,
-        )
+    name = "nn_ratio"
 
 
-class ShareNearerTrain:
+class ShareNearerTrain(_Privacy):
     """Share of synthetic images nearer to train than to as many held-out reals."""
 
-    name: ClassVar[str] = "share_nearer_train"
-    version: ClassVar[str] = "1"
-    direction: ClassVar[Direction] = "none"
-    needs: ClassVar[Needs] = "features"
-
-    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
-        sets = evidence.train, evidence.held_out, evidence.synthetic
-        return defined(
-            lambda: generation.measure_nearer_train(*sets, _seed(rng)), len(evidence.synthetic), self.direction
-        )
+    name = "share_nearer_train"
 
 
-class Authenticity:
+class Authenticity(_Privacy):
     """Share of synthetic images farther from train than their nearest training image is from the others."""
 
-    name: ClassVar[str] = "authenticity"
-    version: ClassVar[str] = "1"
-    direction: ClassVar[Direction] = "none"
-    needs: ClassVar[Needs] = "features"
-
-    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
-        return defined(
-            lambda: generation.measure_authenticity(evidence.train, evidence.held_out, evidence.synthetic),
-            len(evidence.synthetic),
-            self.direction,
-        )
+    name = "authenticity"
 
 
 def _seed(rng: np.random.Generator) -> int:

@@ -189,7 +189,7 @@ def test_faster_than_a_loop_over_scikit_learn():
         stats.stratified_bootstrap(y, score, 0.7)
 
     loop = min(_seconds(lambda: [once() for _ in range(20)]) for _ in range(3)) * 500
-    assert loop / min(_seconds(ours) for _ in range(3)) >= 75  # about 200 on an idle machine
+    assert loop / min(_seconds(ours) for _ in range(3)) >= 150
 
 
 def test_faster_than_confidenceinterval():
@@ -207,7 +207,7 @@ def test_faster_than_confidenceinterval():
 
     ratio = min(_seconds(theirs) for _ in range(2)) / 60 * 10_000
     ratio /= min(_seconds(lambda: stats.stratified_bootstrap(y, score, 0.7)) for _ in range(3))
-    assert ratio >= 30  # their AUC alone against our three statistics
+    assert ratio >= 50  # their AUC alone against our three statistics
 
 
 def _seconds(run) -> float:

@@ -1,0 +1,157 @@
+"""Fréchet distance: closed forms, routes that agree, uncertainty, speed."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import DataError, UndefinedMetric
+from bench.metrics import frechet_distance
+from bench.metrics.frechet import distance_of, factor_of, frechet_se, moments, nuclear_norm
+
+
+def test_commuting_covariances_have_a_closed_form():
+    """Axes scaled by a and b: d² = |shift|² + Σ s² (a - b)²."""
+    rng = np.random.default_rng(0)
+    base = np.linalg.qr(rng.normal(size=(400, 20)) - 0)[0]
+    base -= base.mean(axis=0)
+    base = np.linalg.qr(base)[0] * np.sqrt(399)
+    a, b, shift = rng.uniform(0.5, 2, 20), rng.uniform(0.5, 2, 20), rng.normal(size=20)
+    expected = np.sum(shift**2) + np.sum((a - b) ** 2)
+    assert frechet_distance(base * a, base * b + shift).raw == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 280, 40), (60, 50, 200), (60, 500, 200), (400, 390, 600)])
+def test_all_routes_give_the_nuclear_norm(n, m, d):
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(n, d)), 1.2 * rng.normal(size=(m, d)) + 0.1
+    u, v = (z - z.mean(axis=0) for z in (x, y))
+    cross = np.linalg.svd(u @ v.T, compute_uv=False).sum() / np.sqrt((n - 1) * (m - 1))
+    traces = (u**2).sum() / (n - 1) + (v**2).sum() / (m - 1)
+    expected = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2) + traces - 2 * cross
+    assert frechet_distance(x, y).raw == pytest.approx(expected, abs=1e-8)
+    assert frechet_distance(y, x).raw == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize("rank", [1, 40, 299])
+def test_nuclear_norm_does_not_trust_small_eigenvalues(rank):
+    """Duplicates among the images make the cross-product rank-deficient: the roots of its zeros must not count."""
+    rng = np.random.default_rng(1)
+    matrix = 50 * rng.normal(size=(300, rank)) @ rng.normal(size=(rank, 320))
+    assert nuclear_norm(matrix) == pytest.approx(np.linalg.svd(matrix, compute_uv=False).sum(), rel=1e-13)
+
+
+def test_nuclear_norm_by_eigenvalues_is_exact_where_it_is_used():
+    rng = np.random.default_rng(1)
+    matrix = rng.normal(size=(300, 500)) / 500
+    matrix -= matrix.mean(axis=0)
+    expected = np.linalg.svd(matrix, compute_uv=False).sum()
+    assert abs(nuclear_norm(matrix) - expected) <= 1e-10
+    assert abs(nuclear_norm(matrix.T) - expected) <= 1e-10
+
+
+def test_indefinite_rounding_of_a_covariance_is_survived():
+    rng = np.random.default_rng(0)
+    thin = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 30))
+    covariance = np.cov(thin, rowvar=False)
+    factor = factor_of(covariance)
+    assert factor.T @ factor == pytest.approx(covariance, abs=1e-10)
+    assert frechet_distance(thin, thin).raw == pytest.approx(0, abs=1e-5)
+
+
+def test_identical_sets_and_raw_value():
+    x = np.random.default_rng(0).normal(size=(50, 200)).astype(np.float32)
+    found = frechet_distance(x, x)
+    assert found == max(0.0, found.raw)
+    assert abs(found.raw) < 1e-9
+
+
+def test_constant_features_have_a_distance():
+    assert frechet_distance(np.ones((10, 5)), np.full((12, 5), 3.0)).raw == pytest.approx(20)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_row_order_does_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-8, 8, (40, 12)) / 8, rng.integers(-8, 9, (30, 12)) / 8
+    found = frechet_distance(x, y)
+    shuffled = frechet_distance(rng.permutation(x), rng.permutation(y))
+    assert shuffled.raw == pytest.approx(found.raw, abs=1e-11)
+
+
+def test_reference_side_can_be_kept():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 30)), rng.normal(size=(300, 30))
+    kept = moments(x)
+    assert distance_of(kept, moments(y)).raw == frechet_distance(x, y).raw
+
+
+@pytest.mark.parametrize(("n", "d"), [(200, 8), (120, 150)])
+def test_jackknife_error_equals_the_spread_of_repeated_draws(n, d):
+    rng = np.random.default_rng(4)
+    scale = np.linspace(0.3, 2, d)
+    draws = [(rng.normal(size=(n, d)) * scale, rng.normal(size=(n, d)) + 0.3) for _ in range(60)]
+    spread = np.std([frechet_distance(x, y).raw for x, y in draws], ddof=1)
+    errors = [frechet_se(x, y, seed=s) for s, (x, y) in enumerate(draws[:25])]
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(spread, rel=0.3)
+
+
+@pytest.mark.parametrize("n", [50, 400])
+def test_jackknife_routes_agree(n):
+    """Gram matrices and covariances leave the same distances out."""
+    from bench.metrics.frechet import _gram_jackknife
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(n, 60)), rng.normal(size=(n, 60)) + 0.2
+    parts = [np.array_split(rng.permutation(n), 5) for _ in range(2)]
+    left = _gram_jackknife(x, y, parts)
+    for j in range(5):
+        assert left[0][j] == pytest.approx(frechet_distance(np.delete(x, parts[0][j], axis=0), y).raw, abs=1e-8)
+        assert left[1][j] == pytest.approx(frechet_distance(x, np.delete(y, parts[1][j], axis=0)).raw, abs=1e-8)
+
+
+def test_bad_features_are_named():
+    good = np.zeros((5, 3))
+    bad = good.copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(DataError, match="y: row 3 holds NaN"):
+        frechet_distance(good, bad)
+    with pytest.raises(UndefinedMetric, match="undefined, because x has n = 1"):
+        frechet_distance(good[:1], good)
+    with pytest.raises(DataError, match="widths are"):
+        frechet_distance(good, np.zeros((5, 4)))
+    with pytest.raises(DataError, match=r"\[N, D\]"):
+        frechet_distance(np.zeros(5), good)
+
+
+def test_faster_than_torch_fidelity():
+    """1,000 x 2,048 features, exact to 1e-8 where the reference loses digits to a rank-deficient product."""
+    torch = pytest.importorskip("torch")
+    fid = pytest.importorskip("torch_fidelity.metric_fid")
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(1000, 2048)).astype(np.float32) for _ in range(2))
+
+    def theirs() -> float:
+        stats = [fid.fid_features_to_statistics(torch.from_numpy(z).double()) for z in (x, y)]
+        return fid.fid_statistics_to_metric(*stats, False)["frechet_inception_distance"]
+
+    start = time.perf_counter()
+    reference = theirs()
+    slow = time.perf_counter() - start
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        found = frechet_distance(x, y)
+        times.append(time.perf_counter() - start)
+    u, v = (z.astype(np.float64) - z.mean(axis=0, dtype=np.float64) for z in (x, y))
+    cross = np.linalg.svd(u @ v.T, compute_uv=False).sum() / 999
+    difference = x.mean(axis=0, dtype=np.float64) - y.mean(axis=0, dtype=np.float64)
+    exact = difference @ difference + (np.sum(u * u) + np.sum(v * v)) / 999 - 2 * cross
+    assert abs(found.raw - exact) <= 1e-8
+    assert found == pytest.approx(reference, rel=1e-4)
+    assert slow / min(times) >= 10
