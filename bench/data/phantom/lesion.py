@@ -25,6 +25,13 @@ from bench.data.phantom.fields import (
 from bench.data.phantom.streams import Array, Layout
 
 GLOBULES, CYSTS, STREAKS = 24, 16, 12
+COLOURS = {  # linear rgb of what lies over the pigment
+    "veil": (0.24, 0.30, 0.42),
+    "light_mesh": (0.78, 0.62, 0.56),
+    "scar": (0.86, 0.70, 0.66),
+    "scale": (0.80, 0.70, 0.50),
+    "cyst": (0.92, 0.84, 0.66),
+}
 
 LESION: Layout = {
     "factors": ("normal", (len(FACTORS),)),
@@ -80,61 +87,68 @@ def outline(amount: dict[str, Array], lesion: dict[str, Array]) -> Array:
 def draw_lesion(factors: Array, lesion: dict[str, Array], frame: Frame, size: int) -> Drawing:
     """Draw B lesions from their latent ``factors`` [B, F] and their random numbers ``lesion``."""
     amount = amounts(factors)
-    u, v = frame.to_object(size)
-    angle = angle_index(u, v)
-    radius = by_angle(outline(amount, lesion), angle)
-    distance = np.sqrt(u * u + v * v)
-    grain = waves(frame, size, *wave_vectors(lesion["grain"], 0.05, 0.2))
-    soft = column(0.014 + 0.03 * lesion["edge"])
-    # tanh is the logistic step of twice the argument; beyond the border the pigment fades within ~4 widths
-    body = 0.5 + 0.5 * np.tanh((radius - distance + np.float32(0.012) * grain) / (2 * soft))
-    place = Place(frame, size, u, v, distance / radius, body, angle)
-
-    melanin, blood, veil = _pigment(amount, lesion, place, grain)
+    place = _place(amount, lesion, frame, size)
+    melanin, blood, veil = _pigment(amount, lesion, place)
     mesh, mesh_region, light_mesh, light_region = _networks(amount, lesion, place)
-    globules = _globules(amount, lesion, place)
-    streaks, streak_region = _streaks(amount, lesion, place, radius, distance)
+    globules, cysts = _globules(amount, lesion, place), _cysts(amount, lesion, place)
+    streaks, streak_region = _streaks(amount, lesion, place)
     melanin += mesh + np.float32(2.0) * globules + streaks
-    overlays = [
-        ((0.24, 0.30, 0.42), veil),
-        ((0.78, 0.62, 0.56), light_mesh),
-        ((0.86, 0.70, 0.66), _scar(amount, lesion, place)),
-        ((0.80, 0.70, 0.50), _scale(amount, lesion, place)),
-    ]
-    cysts = _cysts(amount, lesion, place)
-    overlays.append(((0.92, 0.84, 0.66), np.float32(0.85) * cysts))
+    opacities = {
+        "veil": veil,
+        "light_mesh": light_mesh,
+        "scar": _scar(amount, lesion, place),
+        "scale": _scale(amount, lesion, place),
+        "cyst": np.float32(0.85) * cysts,
+    }
     masks = {
-        "lesion": (distance < radius).astype(np.float32),
-        "border": (np.abs(distance - radius) < np.float32(0.04)).astype(np.float32),
+        "lesion": (place.distance < place.radius).astype(np.float32),
+        "border": (np.abs(place.distance - place.radius) < np.float32(0.04)).astype(np.float32),
         "globules": globules,
         "milia_like_cyst": cysts,
         "negative_network": light_region,
         "pigment_network": mesh_region,
         "streaks": streak_region,
     }
-    return Drawing(melanin, blood, overlays, masks)
+    return Drawing(melanin, blood, [(COLOURS[name], opacity) for name, opacity in opacities.items()], masks)
 
 
 @dataclass
 class Place:
-    """Where things go: frame, pixel coordinates in the lesion, relative radius (1 at the border), body in [0, 1]."""
+    """Where B lesions lie, as planes [B, T, T].
+
+    u, v: lesion coordinates; angle: bin of the polar angle; distance from the centre; radius: the outline's in that
+    direction; relative: distance / radius; grain: fine texture; body: 1 inside, 0 outside, with a soft fringe.
+    """
 
     frame: Frame
     size: int
     u: Plane
     v: Plane
-    relative: Plane
-    body: Plane
     angle: NDArray[np.int32]
+    distance: Plane
+    radius: Plane
+    relative: Plane
+    grain: Plane
+    body: Plane
 
     def field(self, uniform: Array, low: float, high: float) -> Plane:
         """Random field of unit variance with wavelengths in [low, high], fixed to the lesion."""
         return waves(self.frame, self.size, *wave_vectors(uniform, low, high))
 
 
-def _pigment(
-    amount: dict[str, Array], lesion: dict[str, Array], place: Place, grain: Plane
-) -> tuple[Plane, Plane, Plane]:
+def _place(amount: dict[str, Array], lesion: dict[str, Array], frame: Frame, size: int) -> Place:
+    u, v = frame.to_object(size)
+    angle = angle_index(u, v)
+    radius = by_angle(outline(amount, lesion), angle)
+    distance = np.sqrt(u * u + v * v)
+    grain = waves(frame, size, *wave_vectors(lesion["grain"], 0.05, 0.2))
+    soft = column(0.014 + 0.03 * lesion["edge"])
+    # tanh is the logistic step of twice the argument; beyond the border the pigment fades within about 4 widths
+    body = 0.5 + 0.5 * np.tanh((radius - distance + np.float32(0.012) * grain) / (2 * soft))
+    return Place(frame, size, u, v, angle, distance, radius, distance / radius, grain, body)
+
+
+def _pigment(amount: dict[str, Array], lesion: dict[str, Array], place: Place) -> tuple[Plane, Plane, Plane]:
     """Melanin, blood and blue-white veil: a body, lopsided with asymmetry, zoned with colour variegation."""
     dark, light, red = (place.field(lesion["zones"][:, i], 0.32, 0.8) for i in range(3))
     towards = 2 * np.pi * lesion["lobe"][:, 0]
@@ -145,7 +159,7 @@ def _pigment(
     zoned = 1 + contrast * (np.float32(1.25) * dark_zone - np.float32(0.8) * light_zone)
     dome = 1.08 - np.float32(0.3) * np.minimum(place.relative, 1.5) ** 2
     melanin = column(amount["darkness"]) * np.clip(lopsided, 0.25, 2.0) * np.maximum(zoned, 0.12) * dome
-    melanin *= place.body * (1 + np.float32(0.10) * grain)
+    melanin *= place.body * (1 + np.float32(0.10) * place.grain)
     blood = place.body * (column(0.08 + amount["redness"]) + np.float32(0.7) * contrast * red_zone)
     inside = place.body * ramp(place.relative, 1.05, 0.75)
     veil = column(amount["veil"]) * inside * ramp(dark - light, -0.6, 2.2)
@@ -164,7 +178,7 @@ def _networks(amount: dict[str, Array], lesion: dict[str, Array], place: Place) 
         strong * rim * (lines - np.float32(0.3)),
         rim * (strong > 0.35),
         pale * light * holes,
-        light * (pale > 0.25),
+        light * (pale > 0.12),
     )
 
 
@@ -209,9 +223,7 @@ def _cysts(amount: dict[str, Array], lesion: dict[str, Array], place: Place) -> 
     return place.body * np.minimum(np.float32(1.6) * spots(centres, sigma, number, place.size), 1)  # type: ignore[no-any-return]
 
 
-def _streaks(
-    amount: dict[str, Array], lesion: dict[str, Array], place: Place, radius: Plane, distance: Plane
-) -> tuple[Plane, Plane]:
+def _streaks(amount: dict[str, Array], lesion: dict[str, Array], place: Place) -> tuple[Plane, Plane]:
     """Dark radial lines across the border, crowded on one side, and the sectors that they cover."""
     centre = 2 * np.pi * (lesion["lobe"][:, 3:4] + 0.42 * (lesion["streaks"][..., 0] - 0.5) * 2)
     theta = (np.arange(ANGLES) + 0.5) * (2 * np.pi / ANGLES)
@@ -220,7 +232,7 @@ def _streaks(
     present = soft_count(amount["streaks"], STREAKS)[..., None]
     profile = np.minimum((present * np.exp(-0.5 * (gap / width) ** 2)).sum(axis=1), 1)
     sector = (present * (gap < 0.16)).max(axis=1)
-    beyond = distance - radius
+    beyond = place.distance - place.radius
     band = ramp(beyond, -0.14, -0.03) * ramp(beyond, 0.17, 0.06)
     return np.float32(2.0) * band * by_angle(profile, place.angle), band * by_angle(sector, place.angle)
 
