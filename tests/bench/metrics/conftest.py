@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-GOLDEN = Path(os.environ.get("BENCH_GOLDEN", Path(__file__).parents[4] / "shared" / "golden"))
 SETS = ("gaussian_same", "gaussian_shifted", "heavy_tail_t3", "n_lt_d", "identical", "real_dup", "unequal_n")
 
 
 @pytest.fixture(scope="session", params=SETS)
-def golden_set(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def golden_set(request: pytest.FixtureRequest, golden_dir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(values of the reference libraries, arrays train, test, gen and cells) of one stored feature set."""
-    path = GOLDEN / "generative_golden.json"
-    if not path.exists():
-        pytest.skip(f"reference values are not at {GOLDEN}: set BENCH_GOLDEN")
-    with np.load(GOLDEN / f"features_{request.param}.npz") as arrays:
-        return json.loads(path.read_text())["sets"][request.param], {name: arrays[name] for name in arrays.files}
+    values = json.loads((golden_dir / "generative_golden.json").read_text())["sets"][request.param]
+    with np.load(golden_dir / f"features_{request.param}.npz") as arrays:
+        return values, {name: arrays[name] for name in arrays.files}
 
 
 @pytest.fixture(scope="session")

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-GOLDEN = Path(os.environ.get("BENCH_GOLDEN", Path(__file__).parents[4] / "shared" / "golden"))
-
 
 @pytest.fixture(scope="session")
-def golden() -> dict[str, Any]:
+def golden(golden_dir: Path) -> dict[str, Any]:
     """Values of R pROC, statsmodels and scipy for the stored cases."""
-    path = GOLDEN / "classification_golden.json"
-    if not path.exists():
-        pytest.skip(f"reference values are not at {GOLDEN}: set BENCH_GOLDEN")
-    return json.loads(path.read_text())
+    return json.loads((golden_dir / "classification_golden.json").read_text())
 
 
 @pytest.fixture(scope="session", params=["balanced_200", "small_24", "constant_scores_100"])
-def case(request: pytest.FixtureRequest, golden: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def case(
+    request: pytest.FixtureRequest, golden_dir: Path, golden: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(reference values, arrays y, a, b) of one stored case."""
-    with np.load(GOLDEN / f"classification_{request.param}.npz") as arrays:
+    with np.load(golden_dir / f"classification_{request.param}.npz") as arrays:
         return golden["cases"][request.param], {name: arrays[name] for name in arrays.files}
 
 
