@@ -56,8 +56,10 @@ def distance_of(x: Moments, y: Moments) -> Frechet:
 def _scatter(rows: Features, mean: Float) -> Float:
     """Sum of outer products of the centred rows, float64 [D, D], in blocks: no float64 copy of all rows."""
     total = np.zeros((rows.shape[1], rows.shape[1]))
-    for start in range(0, len(rows), 4096):
-        centred = rows[start : start + 4096] - mean
+    buffer = np.empty((min(len(rows), 2048), rows.shape[1]))
+    for start in range(0, len(rows), len(buffer)):
+        part = rows[start : start + len(buffer)]
+        centred = np.subtract(part, mean, out=buffer[: len(part)])
         total += centred.T @ centred
     return total
 
