@@ -17,6 +17,7 @@ from bench.metrics.arrays import Features, Float, Float32, Int
 
 CELLS = 1 << 22  # distances held at once: 16 MB of float32
 UNIT = 2.0**-24  # rounding unit of float32
+SQUARE = 768  # side of the blocks of a symmetric matrix: small ones waste less on the diagonal
 
 
 class Block(NamedTuple):
@@ -77,19 +78,19 @@ def _largest(points: Features, centre: Float) -> float:
 
 
 def lower_bounds(x: Cloud, y: Cloud) -> Iterator[Block]:
-    """Blocks of lower bounds of the squared distances (in units of scale²) of x [n] and y [m].
-
-    The upper bound of a pair is lower + 2 slack (|x|² + |y|²) + 2 tiny.
-    """
-    keep = 1 - x.slack
-    columns = (keep * y.norms - TINY).astype(np.float32)
+    """Blocks of lower bounds of the squared distances (in units of scale²) of x [n] and y [m]; see :func:`upper_of`."""
     step = max(1, CELLS // len(y))
     for start in range(0, len(x), step):
-        lower = x.scaled[start : start + step] @ y.scaled.T
-        lower *= -2
-        lower += columns
-        lower += (keep * x.norms[start : start + step, None]).astype(np.float32)
-        yield Block(start, lower)
+        yield Block(start, _lower(x, slice(start, start + step), y, slice(None)))
+
+
+def _lower(x: Cloud, i: slice, y: Cloud, j: slice) -> Float32:
+    keep = 1 - x.slack
+    lower = np.asarray(x.scaled[i] @ y.scaled[j].T)
+    lower *= -2
+    lower += (keep * y.norms[j] - TINY).astype(np.float32)
+    lower += (keep * x.norms[i, None]).astype(np.float32)
+    return lower
 
 
 TINY = 1e-30  # covers what underflows in float32 once the longest vector has length <= 1
@@ -112,36 +113,47 @@ def exact_squares(x: Cloud, y: Cloud, i: Int, j: Int) -> Float:
     return out
 
 
-class Candidates(NamedTuple):
-    """For each row the pairs that can be among its k nearest: ``starts`` [n + 1] into ``columns``; bounds of the k-th.
+def kth_bounds(x: Cloud, k: int) -> tuple[Float, Float]:
+    """Bounds float64 [n], [n] of the squared distance to the ``k``-th nearest other point, in units of scale².
 
-    low, high: float64 [n], bounds of the k-th smallest squared distance in units of scale².
+    Distances are symmetric, so each block above the diagonal serves both its rows and its columns: half the products.
     """
+    low, high = (np.full((len(x), k), np.inf, dtype=np.float32) for _ in range(2))
+    spread = round_up(2 * x.slack * x.norms + 4 * TINY)
+    step = max(1, min(SQUARE, int(CELLS**0.5)))
+    for above in range(0, len(x), step):
+        for left in range(above, len(x), step):
+            i, j = slice(above, above + step), slice(left, left + step)
+            lower = _lower(x, i, x, j)
+            if above == left:
+                np.fill_diagonal(lower, np.inf)
+            else:
+                _keep_smallest(low[j], high[j], np.ascontiguousarray(lower.T), spread[i])
+            _keep_smallest(low[i], high[i], lower, spread[j])
+    return low.max(axis=1).astype(np.float64), high.max(axis=1) + spread.astype(np.float64)
 
-    starts: Int
-    columns: Int
-    low: Float
-    high: Float
+
+def _keep_smallest(low: Float32, high: Float32, lower: Float32, spread: Float32) -> None:
+    """Update the k smallest lower and upper bounds [b, k] in place; ``lower`` [b, m] is used up."""
+    _merge_smallest(low, lower)
+    lower += spread
+    _merge_smallest(high, lower)
 
 
-def candidates(x: Cloud, y: Cloud, k: int, same: bool) -> Candidates:
-    """Pairs that can be among the ``k`` nearest y of each x; with ``same`` a point is not its own neighbour."""
-    lengths, columns, low, high = [], [], [], []
-    for start, lower in lower_bounds(x, y):
-        rows = np.arange(len(lower))
-        if same:
-            lower[rows, start + rows] = np.inf
-        kth = np.partition(lower, k - 1, axis=1)[:, k - 1]
-        near, other = np.nonzero(lower <= kth[:, None])
-        above = upper_of(lower[near, other].astype(np.float64), x, y, start + near, other)
-        limit = np.maximum.reduceat(above, np.searchsorted(near, rows))
-        near, other = np.nonzero(lower <= round_up(limit)[:, None])
-        lengths.append(np.bincount(near, minlength=len(lower)))
-        columns.append(other)
-        low.append(kth.astype(np.float64))
-        high.append(limit)
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-    return Candidates(starts, np.concatenate(columns), np.concatenate(low), np.concatenate(high))
+def _merge_smallest(best: Float32, values: Float32) -> None:
+    k = best.shape[1]
+    found = np.partition(values, k - 1, axis=1)[:, :k] if values.shape[1] > k else values
+    best[:] = np.partition(np.concatenate([best, found], axis=1), k - 1, axis=1)[:, :k]
+
+
+def exact_kth(x: Cloud, k: int, rows: Int) -> Float:
+    """Exact squared distances float64 [R], in the unit of the features, of ``rows`` [R] to their k-th other point."""
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), 1024):
+        own = rows[start : start + 1024]
+        part = Cloud(x.points[own], x.scaled[own], x.norms[own], x.scale)
+        out[start : start + 1024] = _sorted_neighbours(part, x, k, own)[0][:, k - 1]
+    return out
 
 
 def round_up(values: Float) -> Float32:
@@ -149,25 +161,30 @@ def round_up(values: Float) -> Float32:
     return np.nextafter(values.astype(np.float32), np.float32(np.inf))
 
 
-def exact_kth(x: Cloud, y: Cloud, found: Candidates, k: int, rows: Int) -> Float:
-    """Exact k-th smallest squared distance [R] of the given rows [R], in the unit of the features."""
-    order, squares = _sorted_squares(x, y, found, rows)
-    return squares[order + k - 1]
+def candidates(x: Cloud, y: Cloud, k: int, own: Int | None) -> tuple[Int, Int]:
+    """Pairs (i, j) int64 [P], sorted, that hold the ``k`` nearest y of each x; ``own`` [n]: the y that x itself is."""
+    first, second = [], []
+    for start, lower in lower_bounds(x, y):
+        rows = np.arange(len(lower))
+        if own is not None:
+            lower[rows, own[start : start + len(lower)]] = np.inf
+        kth = np.partition(lower, k - 1, axis=1)[:, k - 1]
+        near, other = np.nonzero(lower <= kth[:, None])
+        above = upper_of(lower[near, other].astype(np.float64), x, y, start + near, other)
+        limit = np.maximum.reduceat(above, np.searchsorted(near, rows))
+        near, other = np.nonzero(lower <= round_up(limit)[:, None])
+        first.append(near + start)
+        second.append(other)
+    return np.concatenate(first), np.concatenate(second)
 
 
-def _sorted_squares(x: Cloud, y: Cloud, found: Candidates, rows: Int) -> tuple[Int, Float]:
-    """First position [R] of each row's squared distances, ascending within the row, and these distances."""
-    _, i, j, starts = _pairs(found, rows)
-    squares = exact_squares(x, y, rows[i], j)
-    return starts, squares[np.lexsort((squares, i))]
-
-
-def _pairs(found: Candidates, rows: Int) -> tuple[Int, Int, Int, Int]:
-    lengths = found.starts[rows + 1] - found.starts[rows]
-    starts = np.cumsum(lengths) - lengths
-    i = np.repeat(np.arange(len(rows)), lengths)
-    j = found.columns[np.arange(len(i)) - starts[i] + found.starts[rows][i]]
-    return lengths, i, j, starts
+def _sorted_neighbours(x: Cloud, y: Cloud, k: int, own: Int | None) -> tuple[Float, Int]:
+    """Squared distances float64 [n, k] and rows int64 [n, k], nearest first, lowest row first among equals."""
+    i, j = candidates(x, y, k, own)
+    squares = exact_squares(x, y, i, j)
+    order = np.lexsort((j, squares, i))
+    take = order[np.searchsorted(i, np.arange(len(x)))[:, None] + np.arange(k)]
+    return squares[take], j[take]
 
 
 class Neighbours(NamedTuple):
@@ -179,20 +196,6 @@ class Neighbours(NamedTuple):
 
 def k_nearest(x: Features, y: Features, k: int = 1, same: bool = False) -> Neighbours:
     """The ``k`` nearest of y [m, D] for each of x [n, D]; ``same``: y is x and a point is not its own neighbour."""
-    if same:
-        (left,) = clouds(x)
-        right = left
-    else:
-        left, right = clouds(x, y)
-    return k_nearest_of(left, right, k, same)
-
-
-def k_nearest_of(x: Cloud, y: Cloud, k: int, same: bool) -> Neighbours:
-    """As :func:`k_nearest`, for clouds of a common centre."""
-    found = candidates(x, y, k, same)
-    rows = np.arange(len(x))
-    _, i, j, starts = _pairs(found, rows)
-    squares = exact_squares(x, y, i, j)
-    order = np.lexsort((j, squares, i))
-    take = order[starts[:, None] + np.arange(k)]
-    return Neighbours(np.sqrt(squares[take]), j[take])
+    left, right = clouds(x) * 2 if same else clouds(x, y)
+    squares, rows = _sorted_neighbours(left, right, k, np.arange(len(x)) if same else None)
+    return Neighbours(np.sqrt(squares), rows)

@@ -12,15 +12,14 @@ from numpy.typing import ArrayLike
 from bench.errors import ConfigError
 from bench.metrics.arrays import Bool, Float, Float32, Int, features, same_width
 from bench.metrics.neighbours import (
-    TINY,
-    Candidates,
     Cloud,
-    candidates,
     clouds,
     exact_kth,
     exact_squares,
+    kth_bounds,
     lower_bounds,
     round_up,
+    upper_of,
 )
 
 Ties = Literal["lt", "le"]
@@ -94,8 +93,8 @@ class _Balls:
 
     def __init__(self, cloud: Cloud, k: int, ties: Ties) -> None:
         self.cloud, self.k, self.ties = cloud, k, ties
-        self.found: Candidates = candidates(cloud, cloud, k, same=True)
-        self.high = round_up(self.found.high + 4 * TINY)
+        self.low, high = kth_bounds(cloud, k)
+        self.high = round_up(high)
         self._exact = np.full(len(cloud), np.nan)
 
     def inside(self, lower: Float32, start: int, other: Cloud, axis: int) -> tuple[Int, Int]:
@@ -108,8 +107,7 @@ class _Balls:
         bound = lower[i, j].astype(np.float64)
         i = i + start
         ball, point = (i, j) if axis == 0 else (j, i)
-        upper = bound + 2 * self.cloud.slack * (self.cloud.norms[ball] + other.norms[point]) + 4 * TINY
-        sure = upper < self.found.low[ball]
+        sure = upper_of(bound, self.cloud, other, ball, point) < self.low[ball]
         open_ = np.flatnonzero(~sure)
         sure[open_] = self._decide(ball[open_], point[open_], other)
         return i[sure], j[sure]
@@ -118,7 +116,7 @@ class _Balls:
         rows = np.unique(ball)
         missing = rows[np.isnan(self._exact[rows])]
         if len(missing):
-            self._exact[missing] = exact_kth(self.cloud, self.cloud, self.found, self.k, missing)
+            self._exact[missing] = exact_kth(self.cloud, self.k, missing)
         squares = exact_squares(self.cloud, other, ball, point)
         radius = self._exact[ball]
         return squares < radius if self.ties == "lt" else squares <= radius

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A busy machine must not turn a slow example into a failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 SETS = ("gaussian_same", "gaussian_shifted", "heavy_tail_t3", "n_lt_d", "identical", "real_dup", "unequal_n")
 
