@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,12 +53,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row as printed."""
+    """One row as printed. ``variant`` tells rows of one track apart that have equal names; else it is empty."""
 
     row: Row
     standing: Standing | None
     auc: Cell
     cells: dict[str, Cell]
+    variant: str = ""
 
     @property
     def names(self) -> tuple[str, str, str, str]:
@@ -131,7 +133,7 @@ def _track_board(track: Track, rows: list[Row]) -> TrackBoard:
     entries = list({entry.path: entry for row in rows for entry in row.entries}.values())
     data = entries[0].record.data
     ranking = rank(rows, data.positive)
-    lines = [_line(i, row, ranking) for i, row in enumerate(rows)]
+    lines = _told_apart([_line(i, row, ranking) for i, row in enumerate(rows)])
     references = [*_floors(entries), *_ideal(data), *_real_against_real(entries, track.extractor)]
     notes = list(dict.fromkeys(note for entry in entries for note in entry.record.data.notes))
     return TrackBoard(track, sorted(lines, key=_order), ranking, references, data.model_copy(update={"notes": notes}))
@@ -139,6 +141,18 @@ def _track_board(track: Track, rows: list[Row]) -> TrackBoard:
 
 def _line(i: int, row: Row, ranking: Ranking) -> Line:
     return Line(row, ranking.standings.get(i), _auc(i, row, ranking), {c.key: _cell(row, c) for c in COLUMNS})
+
+
+def _told_apart(lines: list[Line]) -> list[Line]:
+    """Rows that share their names get the generator they were run beside, and the digest of their configuration."""
+    times = Counter(line.names for line in lines)
+    return [line if times[line.names] == 1 else replace(line, variant=_variant(line)) for line in lines]
+
+
+def _variant(line: Line) -> str:
+    beside = sorted({entry.record.generator.name for entry in line.row.entries if entry.record.generator})
+    where = f"beside {', '.join(beside)}, " if line.row.kind == "baseline" and beside else ""
+    return f"{where}configuration {line.row.identity.digest[:6]}"
 
 
 def _order(line: Line) -> tuple[int, float, tuple[str, ...]]:

@@ -65,12 +65,12 @@ def rank_text(line: Line) -> str:
 
 
 def badges(line: Line) -> list[str]:
-    """What marks a row: its role, its status, too few seeds."""
+    """What marks a row: its role, its status, too few seeds, what tells it from a row of the same name."""
     marks = ["" if line.row.kind == "entrant" else line.row.kind, STATUSES[line.row.status]]
     seeds = len(line.row.sources)
     if line.standing and seeds < 10:
         marks.append(f"{seeds} seed{'s' * (seeds > 1)}")
-    return [mark for mark in marks if mark]
+    return [mark for mark in [*marks, line.variant] if mark]
 
 
 def facts(track: TrackBoard) -> list[str]:

@@ -104,6 +104,16 @@ def test_failed_and_smoke_rows_stay_visible_with_their_reason(board: Board) -> N
     assert order == sorted(order, key=["ranked", "gated", "unranked", "incomplete", "failed"].index)
 
 
+def test_rows_with_equal_names_are_told_apart(tmp_path: Path) -> None:
+    for i, generator in enumerate(("ldm", "ddpm")):
+        make_run(tmp_path / generator, generator, {"C2": (2.0 + i / 10, 0), "A1": (2.0, 500)}, (0,), stream=i)
+    (track,) = build(load([tmp_path])).tracks
+    variants = {line.variant for line in track.lines if line.row.kind == "baseline"}
+    assert len(variants) == 2
+    assert {variant.split(",")[0] for variant in variants} == {"beside ldm", "beside ddpm"}
+    assert {line.variant for line in track.lines if line.row.kind == "entrant"} == {""}
+
+
 def test_the_header_says_what_can_be_seen(board: Board) -> None:
     page = page_of(board)
     (track,) = board.tracks
