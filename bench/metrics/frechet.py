@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.arrays import Features, Float, Frechet, Int, features, same_width
+from bench.metrics.arrays import Features, Float, Frechet, Int, features, in_canonical_order, same_width
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,16 @@ class Moments:
 def frechet_distance(x: ArrayLike, y: ArrayLike) -> Frechet:
     """Fréchet distance of ``x`` [n, D] and ``y`` [m, D] in float64: a float clamped at 0, with ``.raw``.
 
-    Gram route for n, m <= D (singular values of an n x m matrix), Cholesky or eigenvalue factors otherwise. Symmetric.
-    Raises :class:`UndefinedMetric` with fewer than two rows, :class:`DataError` on NaN or unequal widths.
+    Gram route for n, m <= D (singular values of an n x m matrix), Cholesky or eigenvalue factors otherwise. Symmetric;
+    row order changes no bit. Raises :class:`UndefinedMetric` with fewer than two rows, :class:`DataError` on NaN or
+    unequal widths.
     """
     return distance_of(moments(x, "x"), moments(y, "y"))
 
 
 def moments(x: ArrayLike, name: str = "x") -> Moments:
     """Mean, trace and covariance factor of ``x`` [n, D], n >= 2; reusable when one side stays the same."""
-    rows = features(x, name, least=2)
+    rows = in_canonical_order(features(x, name, least=2))
     mean = rows.mean(axis=0, dtype=np.float64)
     if len(rows) <= rows.shape[1]:
         factor = (rows - mean) / np.sqrt(len(rows) - 1)
@@ -112,6 +113,7 @@ def frechet_se(x: ArrayLike, y: ArrayLike, blocks: int = 10, seed: int = 0) -> f
     """
     a, b = features(x, "x", least=4), features(y, "y", least=4)
     same_width(x=a, y=b)
+    a, b = in_canonical_order(a), in_canonical_order(b)
     blocks = min(blocks, len(a) // 2, len(b) // 2)
     rng = np.random.default_rng(seed)
     parts = [np.array_split(rng.permutation(len(rows)), blocks) for rows in (a, b)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Direction, Estimate, FeatureEvidence
 from bench.errors import UndefinedMetric
-from bench.metrics.arrays import Features, Float, Int, Kernel, features
+from bench.metrics.arrays import Features, Float, Int, Kernel, features, in_canonical_order
 from bench.metrics.estimates import PREFIX, defined
 from bench.metrics.frechet import frechet_distance, frechet_se
 from bench.metrics.kernel import kernel_distance
@@ -66,7 +66,8 @@ def real_floor(
     """
     rng = np.random.default_rng(seed)
     n = min(len(train), len(held_out)) if n is None else min(n, len(train), len(held_out))
-    return measure_fidelity(subsample(held_out, n, rng), subsample(train, n, rng), seed, replicates)
+    reals, others = (subsample(in_canonical_order(rows), n, rng) for rows in (held_out, train))
+    return measure_fidelity(reals, others, seed, replicates)
 
 
 def measure_fidelity(
@@ -152,7 +153,8 @@ def _of_class(real: Array, synthetic: Array, name: str, seed: int, replicates: i
 
 
 def equal_n(real: Array, synthetic: Array, seed: int) -> tuple[Array, Array, int]:
-    """Both sets [n, D] at n = min of the two sizes; the larger one loses random rows (seeded), never its order."""
+    """Both sets [n, D] at n = min of the two sizes, in canonical order; the larger one loses random rows (seeded)."""
+    real, synthetic = in_canonical_order(real), in_canonical_order(synthetic)
     n = min(len(real), len(synthetic))
     rng = np.random.default_rng(seed)
     return subsample(real, n, rng), subsample(synthetic, n, rng), n

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import UndefinedMetric
-from bench.metrics.arrays import Features, Float, Kernel, features, same_width
+from bench.metrics.arrays import Features, Float, Kernel, features, in_canonical_order, same_width
 
 CELLS = 1 << 22  # kernel values held at once: 32 MB
 
@@ -34,6 +34,7 @@ def kernel_distance(x: ArrayLike, y: ArrayLike) -> Kernel:
     """
     a, b = features(x, "x", least=2), features(y, "y", least=2)
     same_width(x=a, y=b)
+    a, b = in_canonical_order(a), in_canonical_order(b)
     n, m = len(a), len(b)
     xx, yy, xy = _sums(a, a, same=True), _sums(b, b, same=True), _sums(a, b)
     mean_xx, mean_yy, mean_xy = xx.rows.sum() / (n * (n - 1)), yy.rows.sum() / (m * (m - 1)), xy.rows.sum() / (n * m)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import ConfigError, DataError, UndefinedMetric
-from bench.metrics.arrays import Features, Float, Int, Share, features, same_width
+from bench.metrics.arrays import Features, Float, Int, Share, features, in_canonical_order, same_width
 from bench.metrics.neighbours import k_nearest
 
 
@@ -155,7 +155,7 @@ def share_nearer_train(train: ArrayLike, held_out: ArrayLike, synthetic: ArrayLi
     train [T, D], held_out [H, D]; the larger of the two is subsampled (seeded) to n = min(T, H), as more images are
     nearer by number alone. synthetic [M, D] or [8, M, D].
     """
-    a, b = features(train, "train"), features(held_out, "held_out")
+    a, b = (in_canonical_order(features(z, name)) for z, name in ((train, "train"), (held_out, "held_out")))
     n = min(len(a), len(b))
     rng = np.random.default_rng(seed)
     a, b = (rows if len(rows) == n else rows[np.sort(rng.choice(len(rows), n, replace=False))] for rows in (a, b))

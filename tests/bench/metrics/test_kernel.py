@@ -26,6 +26,13 @@ def test_definition():
     assert float(kernel_distance(y, x)) == pytest.approx(brute_force(x, y), rel=1e-12)
 
 
+def test_row_order_changes_no_bit():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 30)).astype(np.float32), rng.normal(size=(40, 30)).astype(np.float32)
+    plain, shuffled = kernel_distance(x, y), kernel_distance(rng.permutation(x), rng.permutation(y))
+    assert (float(plain), plain.se) == (float(shuffled), shuffled.se)
+
+
 def test_block_size_changes_nothing_visible(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(200, 30)), rng.normal(size=(150, 30))

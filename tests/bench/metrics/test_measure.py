@@ -190,6 +190,19 @@ class TestFeatures:
                 assert vars(first[name]) == vars(second[name]), name
         assert first["fid[melanoma]"].value != second["fid[melanoma]"].value
 
+    def test_row_order_changes_no_bit(self, manifold):
+        given = evidence(manifold, manifold["oracle"][:400])
+        rng = np.random.default_rng(0)
+        changes = {}
+        for side in ("train", "held_out", "synthetic"):
+            order = rng.permutation(len(getattr(given, side)))
+            for name in (side, f"{side}_labels", f"{side}_groups"):
+                if hasattr(given, name):
+                    changes[name] = getattr(given, name)[order]
+        first, second = (metrics.measure_features(e, 5, 200) for e in (given, replace(given, **changes)))
+        for name in first:
+            assert vars(first[name]) == vars(second[name]), name
+
     def test_missing_class(self, manifold):
         given = evidence(manifold)
         dropped = replace(given, synthetic_labels=np.zeros_like(given.synthetic_labels))
