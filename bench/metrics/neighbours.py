@@ -21,7 +21,7 @@ SQUARE = 768  # side of the blocks of a symmetric matrix: small ones waste less 
 
 
 class Block(NamedTuple):
-    """Rows start.. of the matrix of squared distances: ``lower`` float32 [b, m] never exceeds the truth."""
+    """Rows start.. of the matrix of halved squared distances: ``lower`` float32 [b, m] never exceeds the truth."""
 
     start: int
     lower: Float32
@@ -33,7 +33,7 @@ class Cloud:
 
     points  [N, D] the features as given; exact differences are taken of these
     scaled  float32 [N, D] centred and scaled so that no product overflows
-    norms   float64 [N] squared lengths of ``scaled``
+    norms   float64 [N] halved squared lengths of ``scaled``
     scale   lengths are in units of this; a power of two, so that scaling rounds nothing
     """
 
@@ -47,7 +47,7 @@ class Cloud:
 
     @property
     def slack(self) -> float:
-        """c with |approximate - exact| <= c (|x|² + |y|²) for squared distances of this width."""
+        """c with |approximate - exact| <= c (norm of x + norm of y) for halved squared distances of this width."""
         # Dot product D u / (1 - D u), rounding of both centred vectors 4 u, of the sums 5 u; Higham 2002, section 3.1.
         products = self.scaled.shape[1] * UNIT
         return float(products / (1 - products) + 16 * UNIT)
@@ -69,7 +69,7 @@ def _cloud(points: Features, centre: Float, scale: float) -> Cloud:
         part = slice(start, start + 1024)
         scaled[part] = (points[part] - centre) / scale
         wide = scaled[part].astype(np.float64)
-        norms[part] = np.einsum("nd,nd->n", wide, wide)
+        norms[part] = np.einsum("nd,nd->n", wide, wide) / 2
     return Cloud(points, scaled, norms, scale)
 
 
@@ -78,7 +78,7 @@ def _largest(points: Features, centre: Float) -> float:
 
 
 def lower_bounds(x: Cloud, y: Cloud) -> Iterator[Block]:
-    """Blocks of lower bounds of the squared distances (in units of scale²) of x [n] and y [m]; see :func:`upper_of`."""
+    """Blocks of lower bounds of the halved squared distances (in units of scale²) of x [n] and y [m]."""
     step = max(1, CELLS // len(y))
     for start in range(0, len(x), step):
         yield Block(start, _lower(x, slice(start, start + step), y, slice(None)))
@@ -87,17 +87,24 @@ def lower_bounds(x: Cloud, y: Cloud) -> Iterator[Block]:
 def _lower(x: Cloud, i: slice, y: Cloud, j: slice) -> Float32:
     keep = 1 - x.slack
     lower = np.asarray(x.scaled[i] @ y.scaled[j].T)
-    lower *= -2
-    lower += (keep * y.norms[j] - TINY).astype(np.float32)
+    np.subtract((keep * y.norms[j] - TINY).astype(np.float32), lower, out=lower)
     lower += (keep * x.norms[i, None]).astype(np.float32)
     return lower
+
+
+def tiles(x: Cloud, y: Cloud) -> Iterator[tuple[int, int, Float32]]:
+    """(first row, first column, lower bounds) of square tiles that stay in the processor's cache."""
+    step = max(1, min(SQUARE, int(CELLS**0.5)))
+    for i in range(0, len(x), step):
+        for j in range(0, len(y), step):
+            yield i, j, _lower(x, slice(i, i + step), y, slice(j, j + step))
 
 
 TINY = 1e-30  # covers what underflows in float32 once the longest vector has length <= 1
 
 
 def upper_of(lower: Float, x: Cloud, y: Cloud, i: Int, j: Int) -> Float:
-    """Upper bounds [P] of the squared distances of pairs (i, j) from their lower bounds [P]."""
+    """Upper bounds [P] of the halved squared distances of pairs (i, j) from their lower bounds [P]."""
     return lower + 2 * x.slack * (x.norms[i] + y.norms[j]) + 4 * TINY
 
 
@@ -114,7 +121,7 @@ def exact_squares(x: Cloud, y: Cloud, i: Int, j: Int) -> Float:
 
 
 def kth_bounds(x: Cloud, k: int) -> tuple[Float, Float]:
-    """Bounds float64 [n], [n] of the squared distance to the ``k``-th nearest other point, in units of scale².
+    """Bounds float64 [n], [n] of the halved squared distance to the ``k``-th nearest other point, in units of scale².
 
     Distances are symmetric, so each block above the diagonal serves both its rows and its columns: half the products.
     """

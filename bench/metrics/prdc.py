@@ -17,8 +17,8 @@ from bench.metrics.neighbours import (
     exact_kth,
     exact_squares,
     kth_bounds,
-    lower_bounds,
     round_up,
+    tiles,
     upper_of,
 )
 
@@ -67,11 +67,11 @@ def prdc(real: ArrayLike, synthetic: ArrayLike, k: int = 5, ties: Ties = "lt") -
     balls_x, balls_y = _Balls(cloud_x, k, ties), _Balls(cloud_y, k, ties)
     around_y, covered = np.zeros(len(y), dtype=np.int64), np.zeros(len(x), dtype=bool)
     in_synthetic = np.zeros(len(x), dtype=bool)
-    for start, lower in lower_bounds(cloud_x, cloud_y):
-        i, j = balls_x.inside(lower, start, cloud_y, axis=0)
+    for row, column, lower in tiles(cloud_x, cloud_y):
+        i, j = balls_x.inside(lower, row, column, cloud_y, axis=0)
         around_y += np.bincount(j, minlength=len(y))
         covered[i] = True
-        i, _ = balls_y.inside(lower, start, cloud_x, axis=1)
+        i, _ = balls_y.inside(lower, row, column, cloud_x, axis=1)
         in_synthetic[i] = True
     in_real, density_of = around_y > 0, around_y / k
     return PRDC(
@@ -97,15 +97,17 @@ class _Balls:
         self.high = round_up(high)
         self._exact = np.full(len(cloud), np.nan)
 
-    def inside(self, lower: Float32, start: int, other: Cloud, axis: int) -> tuple[Int, Int]:
+    def inside(self, lower: Float32, row: int, column: int, other: Cloud, axis: int) -> tuple[Int, Int]:
         """Pairs (row, column) of the whole matrix whose point lies in the ball of the row (axis 0) or column (axis 1).
 
-        ``lower`` [b, m]: lower bounds of rows start..start + b.
+        ``lower`` [b, c]: lower bounds of rows from ``row`` and columns from ``column``.
         """
-        rim = self.high[start : start + len(lower), None] if axis == 0 else self.high[None, :]
-        i, j = np.nonzero(lower <= rim)
-        bound = lower[i, j].astype(np.float64)
-        i = i + start
+        height, width = lower.shape
+        rim = self.high[row : row + height, None] if axis == 0 else self.high[column : column + width]
+        near = np.flatnonzero(lower <= rim)
+        bound = lower.ravel()[near].astype(np.float64)
+        i, j = np.divmod(near, width)
+        i, j = i + row, j + column
         ball, point = (i, j) if axis == 0 else (j, i)
         sure = upper_of(bound, self.cloud, other, ball, point) < self.low[ball]
         open_ = np.flatnonzero(~sure)

@@ -95,7 +95,7 @@ def test_bounds_hold_for_every_pair():
     x[0] *= 1e6
     y[:5] *= 1e-6
     a, b = clouds(x, y)
-    truth = ((x[:, None] - y[None]) ** 2).sum(axis=2) / a.scale**2
+    truth = ((x[:, None] - y[None]) ** 2).sum(axis=2) / a.scale**2 / 2
     i, j = np.divmod(np.arange(60 * 50), 50)
     lower = np.concatenate([block.lower for block in lower_bounds(a, b)]).astype(np.float64)[i, j]
     assert np.all(lower <= truth[i, j])
