@@ -223,27 +223,26 @@ class LiveReporter(RunReporter):
         self.console.print(Text(text, style="cyan"))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = options.max_width >= 110
         grid = Table.grid(padding=(0, 2, 0, 0), expand=False)
-        for _ in range(6):
-            grid.add_column(no_wrap=True, overflow="ellipsis")
         for stage in list(self.tracker.active.values()):
-            grid.add_row(*self._cells(stage, wide))
+            grid.add_row(*self._cells(stage, options.max_width))
         if self.tracker.active:
             yield grid
         yield Text(self.tracker.summary(), style="cyan", no_wrap=True, overflow="ellipsis")
 
-    def _cells(self, stage: StageProgress, wide: bool) -> list[Text | ProgressBar]:
-        now = self.tracker.clock()
-        name = Text(stage.name, style="bold", overflow="ellipsis", no_wrap=True)
+    def _cells(self, stage: StageProgress, width: int) -> list[Text | ProgressBar]:
+        """Name, bar, steps, scalars, speed and remaining time, as many as ``width`` columns hold."""
+        wide, narrow = width >= 110, width < 76
+        name = Text(stage.name, style="bold", no_wrap=True)
         name.truncate(44 if wide else 22, overflow="ellipsis")
         if stage.step == 0 and stage.total is None:
-            return [name, Text(f"{duration(now - stage.started)}", style="dim")]
+            return [name, Text(duration(self.tracker.clock() - stage.started), style="dim")]
         bar = ProgressBar(total=stage.total, completed=stage.step, width=24 if wide else 8, pulse=stage.total is None)
         count = f"{stage.step}/{stage.total}" if stage.total else str(stage.step)
         left = "" if stage.remaining is None else f"{duration(stage.remaining)} left"
-        scalars = stage.scalars_text(3 if wide else 1)
-        return [name, bar, Text(count), Text(scalars), Text(stage.rate_text()), Text(left, style="cyan")]
+        scalars = [] if narrow else [Text(stage.scalars_text(3 if wide else 1), no_wrap=True)]
+        ends = [Text(text, no_wrap=True) for text in (stage.rate_text(), left)]
+        return [name, *([] if narrow else [bar]), Text(count, no_wrap=True), *scalars, *ends]
 
     def __enter__(self) -> Self:
         self.live.start()

@@ -82,19 +82,28 @@ def print_findings(findings: Any, screen: Any) -> int:
     marks = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("skip", "dim")}
     for finding in findings:
         screen.print(Text.assemble(marks[finding.ok], f"  {finding.name}  ", (finding.detail, "dim")))
-    failed = sum(f.ok is False for f in findings)
-    screen.print(f"{len(findings) - failed} of {len(findings)} checks passed")
+    failed, skipped = sum(f.ok is False for f in findings), sum(f.ok is None for f in findings)
+    asked = len(findings) - skipped
+    screen.print(f"{asked - failed} of {asked} checks passed{f', {skipped} do not apply' if skipped else ''}")
     return 1 if failed else 0
 
 
 def kind_of(name: str) -> str:
-    """The kind under which ``name`` is registered. Raises :class:`ConfigError` unless there is exactly one."""
+    """The kind under which ``name`` is registered, or that a class "package.module:Class" has the methods of.
+
+    Raises :class:`ConfigError` unless there is exactly one.
+    """
     from bench import registry
 
-    kinds = [k for k in registry.GROUPS if name in registry.names(k)]
+    if ":" in name:
+        methods = {"sample": "generator", "predict": "classifier", "run": "protocol", "build": "dataset"}
+        cls = registry.load("generator", name)
+        kinds = [kind for method, kind in methods.items() if callable(getattr(cls, method, None))]
+    else:
+        kinds = [kind for kind in registry.GROUPS if name in registry.names(kind)]
     if len(kinds) != 1:
-        why = f"registered as {' and '.join(kinds)}" if kinds else "not a registered name"
-        raise ConfigError(f"{name!r} is {why}; say which kind: {', '.join(registry.GROUPS)}")
+        why = f"could be {' or '.join(kinds)}" if kinds else "is no registered name"
+        raise ConfigError(f"{name!r} {why}; say which kind: {', '.join(registry.GROUPS)}")
     return kinds[0]
 
 

@@ -17,8 +17,12 @@ FROZEN = Path(__file__).with_name("flags.txt")
 def flags() -> str:
     """One line a command: its path, its arguments, its flags."""
     from bench.cli import app
+    from bench.cli.group import OWN_SUBCOMMANDS
 
-    return "\n".join(_lines("bench", typer.main.get_command(app))) + "\n"
+    root = typer.main.get_command(app)
+    for name in (*OWN_SUBCOMMANDS, "leaderboard"):  # those of other packages are not ours to freeze
+        root.resolve_command(typer.Context(root), [name])  # type: ignore[attr-defined]
+    return "\n".join(_lines("bench", root)) + "\n"
 
 
 def _lines(path: str, command: Any) -> Iterator[str]:

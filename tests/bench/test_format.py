@@ -1,0 +1,45 @@
+"""Numbers carry the digits they have, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.format import interval, megabytes, number, over_seeds, p_value
+from bench.record import EstimateRecord
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.88712, "0.887"), (31.234, "31.2"), (1234.5, "1,234"), (0.00123, "0.0012"), (2.5, "2.50"), (0.0, "0.000")],
+)
+def test_decimals_fit_the_size(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_signed_differences_keep_three_decimals_and_no_negative_zero() -> None:
+    tiny = EstimateRecord(value=-1e-6, low=-2e-6, high=3e-6)
+    assert interval(tiny, signed=True) == "+0.000 [+0.000, +0.000]"
+    assert interval(EstimateRecord(value=-0.02, low=-0.04, high=0.0), signed=True) == "-0.020 [-0.040, +0.000]"
+
+
+def test_an_interval_has_one_number_of_decimals() -> None:
+    assert interval(EstimateRecord(value=0.9, low=0.005, high=0.99)) == "0.900 [0.005, 0.990]"
+    assert interval(EstimateRecord(value=0.9, low=0.85, high=0.95), stacked=True) == "0.900\n0.850–0.950"
+    assert interval(EstimateRecord(value=0.1, low=-0.05, high=0.2), stacked=True) == "0.100\n-0.050 to 0.200"
+
+
+def test_no_value_is_said() -> None:
+    assert interval(EstimateRecord(value=None, reason="one class only")) == "undefined"
+
+
+def test_several_seeds_give_mean_range_and_what_is_missing() -> None:
+    rows = [EstimateRecord(value=v) for v in (0.8, 0.9, None)]
+    assert over_seeds(rows) == "0.850 (0.800–0.900, 1 undefined)"
+
+
+def test_small_p_is_not_zero() -> None:
+    assert [p_value(p) for p in (None, 0.0, 0.0344, 1.0)] == ["–", "< 0.001", "0.034", "1.000"]
+
+
+def test_megabytes() -> None:
+    assert [megabytes(v) for v in (None, 12.4, 2048.0)] == ["–", "12 MB", "2.0 GB"]
