@@ -33,6 +33,8 @@ class TrainOptions(Options):
     affine         random rotation by any angle, zoom by up to 15 % and shift by up to 5 % of the side
     select         which weights are kept: those with the best AUC or loss on val among ``evaluations``, or the last
     evaluations    how often val is scored, evenly spaced, the last one after the last step
+    select_after   share of the steps before which val is not asked: while the rate is high, weights that look best on
+                   a small val do so by chance
     """
 
     steps: int = Field(450, ge=1)
@@ -47,7 +49,8 @@ class TrainOptions(Options):
     colour_jitter: float = Field(0.0, ge=0, le=0.5)
     affine: bool = False
     select: Literal["auc", "loss", "last"] = "auc"
-    evaluations: int = Field(4, ge=1)
+    evaluations: int = Field(3, ge=1)
+    select_after: float = Field(0.75, ge=0, lt=1)
 
 
 class NetworkClassifier(ClassifierBase):

@@ -89,7 +89,7 @@ def fit_network(
     selector = Selector(val, options.select, ctx.device, block)
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels).to(ctx.device)
     rows_of = BatchRows(train.labels, options.batch, balanced=options.balanced)
-    due = {round(options.steps * (k + 1) / options.evaluations) for k in range(options.evaluations)}
+    due = evaluated_steps(options)
     evaluated: Callable[[], nn.Module] = lambda: network if average is None else average.module  # noqa: E731
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor | float]:
@@ -122,6 +122,12 @@ def fit_network(
         [f"val cannot choose a step ({selector.why_last}): kept the last"] if selector.why_last else []
     )
     return selector.best
+
+
+def evaluated_steps(options: TrainOptions) -> set[int]:
+    """Steps after which val is scored: ``evaluations`` of them between ``select_after`` and the last, which is one."""
+    shares = [(k + 1) / options.evaluations for k in range(options.evaluations)]
+    return {round(options.steps * (options.select_after + (1 - options.select_after) * share)) for share in shares}
 
 
 def learning_rate(i: int, options: TrainOptions) -> float:

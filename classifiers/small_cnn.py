@@ -39,8 +39,22 @@ class SmallCNN(NetworkClassifier):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"steps": 12, "batch": 16, "widths": (8, 16), "blocks": 1, "evaluations": 2},
         "cpu": {},
-        "gpu": {"steps": 4000, "batch": 128, "widths": (64, 128, 256), "ema_decay": 0.999, "evaluations": 10},
-        "paper": {"steps": 12000, "batch": 128, "widths": (64, 128, 256, 512), "ema_decay": 0.999, "evaluations": 20},
+        "gpu": {
+            "steps": 4000,
+            "batch": 128,
+            "widths": (64, 128, 256),
+            "ema_decay": 0.999,
+            "evaluations": 10,
+            "select_after": 0.25,
+        },
+        "paper": {
+            "steps": 12000,
+            "batch": 128,
+            "widths": (64, 128, 256, 512),
+            "ema_decay": 0.999,
+            "evaluations": 20,
+            "select_after": 0.25,
+        },
     }
 
     def build(self, num_classes: int, size: tuple[int, int]) -> Network:

@@ -57,11 +57,12 @@ class TimmNet(NetworkClassifier):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"network": "test_resnet", "steps": 8, "batch": 16, "evaluations": 2},
         "cpu": {"network": "test_resnet", "learning_rate": 2e-3},
-        "gpu": {"steps": 4000, "ema_decay": 0.999, "evaluations": 10},
+        "gpu": {"steps": 4000, "ema_decay": 0.999, "evaluations": 10, "select_after": 0.25},
         "paper": {
             "steps": 20000,
             "ema_decay": 0.9995,
             "evaluations": 20,
+            "select_after": 0.25,
             "input_size": "native",
             "pretrained": True,
             "colour_jitter": 0.1,

@@ -103,12 +103,12 @@ class KilledError(Exception):
 
 
 class Killed(StageContext):
-    """Stores every 5th step and ends after step 23, in the middle between two evaluations."""
+    """Stores every 5th step and ends after step 37, with the first evaluation (step 35) behind the checkpoint."""
 
     def checkpoint(self, step: int, state: Any) -> None:
         self.checkpoint_seconds = 0.0 if step % 5 == 0 else 1e9
         super().checkpoint(step, state)
-        if step == 23:
+        if step == 37:
             raise KilledError
 
 
@@ -122,7 +122,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path: Path, precision: str) -
         doomed.fit(train, val, Killed(5, tmp_path / "killed", precision=precision))
     ctx = StageContext(5, tmp_path / "killed", precision=precision)
     resumed.fit(train, val, ctx)
-    assert ctx.resumed_at == 20
+    assert ctx.resumed_at == 35
     for name, weight in whole.weights.items():
         np.testing.assert_array_equal(weight.numpy(), resumed.weights[name].numpy(), err_msg=name)
     assert (whole.selected_step, whole.selection_score) == (resumed.selected_step, resumed.selection_score)
@@ -161,7 +161,7 @@ def test_the_best_of_the_evaluated_steps_is_kept(tmp_path: Path, monkeypatch: py
 
     scores = iter([0.6, 0.9, 0.7, 0.9])
     monkeypatch.setattr(Selector, "_score", lambda self, network: next(scores))
-    model, _ = fitted(tmp_path, tiny_images(12), tiny_images(6, seed=1), steps=8, evaluations=4)
+    model, _ = fitted(tmp_path, tiny_images(12), tiny_images(6, seed=1), steps=8, evaluations=4, select_after=0)
     assert (model.selected_step, model.selection_score) == (4, 0.9)
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from classifiers._augment import augment, colour_jitter, random_affine, random_flips
 from classifiers._base import TrainOptions
-from classifiers._training import binary_auc, learning_rate, macro_auc
+from classifiers._training import binary_auc, evaluated_steps, learning_rate, macro_auc
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -89,3 +89,11 @@ def test_learning_rate_rises_then_falls_to_nothing() -> None:
     assert max(rates) == rates[9] == rates[10] == 1.0
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert rates[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "after", "steps"), [(3, 0.7, [80, 90, 100]), (4, 0.0, [25, 50, 75, 100]), (1, 0.5, [100])]
+)
+def test_val_is_scored_late_and_at_the_end(evaluations: int, after: float, steps: list[int]) -> None:
+    options = TrainOptions(steps=100, evaluations=evaluations, select_after=after)
+    assert sorted(evaluated_steps(options)) == steps
