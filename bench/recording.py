@@ -136,7 +136,9 @@ def verdict(rows: list[ComparisonRecord]) -> str:
         span = f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
         adjusted = 1.0 if r.p_adjusted is None else r.p_adjusted
         if adjusted < 0.05 and e.value is not None:
-            parts.append(f"{r.arm} is {'better' if e.value > 0 else 'worse'} than {r.versus} by {span} AUC")
+            better = "better" if e.value > 0 else "worse"
+            verb = f"did {better}" if r.n_seeds == 1 else f"is {better}"  # one training proves nothing about the next
+            parts.append(f"{r.arm} {verb} than {r.versus} by {span} AUC")
         else:
             could = f"; this run could have seen {r.minimum_detectable_difference:.3f}"
             parts.append(f"no evidence that {r.arm} differs from {r.versus} ({span} AUC{could})")
