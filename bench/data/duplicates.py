@@ -123,7 +123,9 @@ def matches(
     """Those of ``candidates`` (rows of a and b, int64 [P, 2]) that show the same picture, b seen under ``symmetry``.
 
     The same: detail correlates at least ``correlation``, or the RGB thumbnails' RMS difference is at most ``rms``.
+    Images smaller than the thumbnails have no fine detail of their own: only the RMS counts for them.
     """
+    has_detail = min(a.shape[1], b.shape[1]) >= _SIDE
     pairs, scores, distances = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
     for here in chunks(len(candidates), block):
         left, i = np.unique(candidates[here, 0], return_inverse=True)
@@ -131,7 +133,7 @@ def matches(
         x, y = thumbnails(a, left), turn(thumbnails(b, right), symmetry)
         score = np.einsum("nd,nd->n", detail(x)[i], detail(y)[j])
         distance = np.sqrt(np.mean((x[i] - y[j]) ** 2, axis=(1, 2, 3)))
-        same = (score >= correlation) | (distance <= rms)
+        same = (distance <= rms) | (has_detail & (score >= correlation))
         for kept, values in ((pairs, candidates[here]), (scores, score), (distances, distance)):
             kept.append(values[same])
     return Matches(np.concatenate(pairs), np.concatenate(scores), np.concatenate(distances))
