@@ -12,7 +12,6 @@ from bench.cli import options as opt
 if TYPE_CHECKING:
     from bench.config import RunConfig
     from bench.data.base import Prepared
-    from bench.data.splits import Splits
 
 app = typer.Typer(name="data", help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -40,7 +39,7 @@ def describe(
     from bench.data.describe import render
 
     config = _config(spec, resolution, task, on_bad, preset, sets, store)
-    summary = summarize(_prepared(config, None, as_json)[0])
+    summary = summarize(_prepared(config))
     _show(summary, render, as_json, plain)
 
 
@@ -62,7 +61,7 @@ def prepare(
     from bench.data.describe import render
 
     config = _config(spec, resolution, task, on_bad, preset, sets, store)
-    prepared, _ = _prepared(config, out, as_json)
+    prepared = _prepared(config, out)
     _show({**summarize(prepared), "folder": str(prepared.folder)}, render, as_json, plain)
     if not as_json:
         typer.echo(f"prepared in {prepared.folder}")
@@ -84,10 +83,11 @@ def splits(
 ) -> None:
     """Write the frozen splits (id, group, label, split) with their checksum, and count them."""
     from bench.data.describe import describe_splits, render_splits
+    from bench.data.splits import make_splits
 
     seeded = [*(sets or []), *([f"data.split_seed={split_seed}"] if split_seed is not None else [])]
     config = _config(spec, resolution, task, on_bad, preset, seeded, store)
-    _, made = _prepared(config, None, as_json)
+    made = make_splits(_prepared(config), config.effective_data())
     made.write(out)
     _show({**describe_splits(made), "file": str(out)}, render_splits, as_json, plain)
     if not as_json:
@@ -107,22 +107,23 @@ def _config(
     return opt.run_config(data=spec, task=task, on_bad=on_bad, seeds=None, sets=sized, preset=preset, store=store)
 
 
-def _prepared(config: RunConfig, out: Path | None, quiet: bool) -> tuple[Prepared, Splits]:
-    """Through the store, so that a run finds it made; or into ``out``."""
+def _prepared(config: RunConfig, out: Path | None = None) -> Prepared:
+    """The stage "data" of a run, so that a run finds it made; or a folder of its own, ``out``."""
     from bench.cli.console import console
+    from bench.data.base import load_prepared
     from bench.data.prepare import prepare as prepare_into
-    from bench.data.splits import make_splits
+    from bench.data.prepare import resolve, source_key
+    from bench.workbench import Workbench
 
     data = config.effective_data()
-    with console(stderr=True).status(f"preparing {data.spec} at {data.resolution} px"):
+    title = f"prepare {data.spec}"
+    with console(stderr=True).status(f"{title} at {data.resolution} px"):
         if out is not None:
-            prepared = prepare_into(data, out)
-            return prepared, make_splits(prepared, data)
-        from bench.workbench import Workbench
-        from bench.world import prepare_world
-
-        world = prepare_world(Workbench(config))
-    return world.prepared, world.splits
+            return prepare_into(data, out)
+        dataset = resolve(data)
+        key = source_key(dataset, data)
+        stored = Workbench(config).stage("data", title, type(dataset), {}, key, lambda made, _: dataset.build(made))
+        return load_prepared(stored.folder)
 
 
 def _show(summary: dict[str, Any], render: Any, as_json: bool, plain: bool) -> None:
