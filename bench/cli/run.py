@@ -96,6 +96,9 @@ def carry_out(config: RunConfig, command: str, *, as_json: bool, plain: bool) ->
             result = execute(config, reporter, command)
     except KeyboardInterrupt:
         screen.print(f"interrupted; finished stages are kept, go on with: {command}", markup=False, soft_wrap=True)
+        # An interrupt inside exec() (imports of dataclasses) leaves CPython's mark of an unhandled one, and the process
+        # would end by signal instead of by exit code; running any code string takes the mark away.
+        exec("")
         raise typer.Exit(INTERRUPTED) from None
     from bench.report import print_report, write_table
 
