@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import registry
 from bench.contracts import Estimate, FeatureEvidence, Images, PredictionEvidence, Probabilities, Task, Threshold
 from bench.keys import digest
 from bench.lab import Fitted, Lab, fit_threshold
@@ -41,19 +42,33 @@ def judge(bench: Workbench, lab: Lab, classifier: Fitted, test: Images) -> Judge
     val_scores = lab.predict(classifier, lab.val_thresh, title="val_thresh")
     cuts = {r: fit_threshold(r, lab.val_thresh, val_scores, lab.task, lab.split_checksum) for r in RULES}
 
+    further = further_metrics("predictions")
+
     def measure(seed: int) -> dict[str, Any]:
         from bench.metrics import measure_predictions
 
         names, positive = lab.task.class_names, lab.task.positive
         evidence = PredictionEvidence(test.labels, np.asarray(scores), test.ids, test.groups, names, positive, cuts)
         found = measure_predictions(evidence, seed=measure_seed(), replicates=bench.config.replicates)
-        return {name: vars(e) for name, e in found.items()}
+        return _plain(_with_further(found, further, evidence))
 
     inputs = {"classifier": classifier.key, "test": test.key, "val_thresh": lab.val_thresh.key}
     inputs["precision"] = bench.precision
-    plugin, config = f"bench.metrics@{VERSION}", {"replicates": bench.config.replicates}
+    plugin, config = f"bench.metrics@{VERSION}", {"replicates": bench.config.replicates} | _versions(further)
     found = bench.json_stage("measure", "measure predictions", plugin, config, inputs, measure)
     return Judged(scores, cuts, val_scores, {k: EstimateRecord(**v) for k, v in found.items()})
+
+
+def further_metrics(needs: str) -> dict[str, Any]:
+    """Metrics of installed packages other than this one that need "predictions" or "features": name -> class."""
+    own = registry.distribution("metric", "auc")
+    others = [name for name in registry.names("metric") if registry.distribution("metric", name) != own]
+    return {name: cls for name in others if (cls := registry.load("metric", name)).needs == needs}
+
+
+def _with_further(found: Mapping[str, Estimate], further: Mapping[str, Any], evidence: Any) -> dict[str, Estimate]:
+    rng = np.random.default_rng(measure_seed())
+    return {**found, **{name: cls()(evidence, rng) for name, cls in further.items()}}
 
 
 def measure_seed() -> int:
@@ -89,6 +104,8 @@ def measure_fidelity(
     """(metrics, real-vs-real floor) of ``synthetic`` against the held-out ``reference``."""
     from bench.metrics import VERSION
 
+    further = further_metrics("features")
+
     def measure(seed: int) -> dict[str, Any]:
         from bench.metrics import measure_features, real_floor
 
@@ -101,7 +118,7 @@ def measure_fidelity(
         )  # fmt: skip
         found = measure_features(evidence, seed=measure_seed())
         floor = real_floor(x_train, x_held_out, seed=measure_seed(), n=min(len(reference), len(synthetic)))
-        return {"metrics": _plain(found), "floor": _plain(floor)}
+        return {"metrics": _plain(_with_further(found, further, evidence)), "floor": _plain(floor)}
 
     inputs = {
         "extractor": space.fitted.key,
@@ -112,7 +129,7 @@ def measure_fidelity(
     }
     found = bench.json_stage(
         "measure", f"fidelity and memorization of {len(synthetic)} images", f"bench.metrics@{VERSION}",
-        {"pixel_side": PIXEL_SIDE}, inputs, measure,
+        {"pixel_side": PIXEL_SIDE} | _versions(further), inputs, measure,
     )  # fmt: skip
     metrics, floor = ({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))
     return metrics, floor
@@ -134,6 +151,10 @@ def _encoders(space: FeatureSpace, train: Images, reference: Images, synthetic: 
         )
         for name, encode in encoders.items()
     }
+
+
+def _versions(further: Mapping[str, Any]) -> dict[str, Any]:
+    return {"further": [registry.class_path(cls) for cls in further.values()]} if further else {}
 
 
 def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
