@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from bench.contracts import Cost
 from generators._diffusion.latent_options import LatentOptions
@@ -11,21 +11,23 @@ from generators._diffusion.options import DiffusionOptions
 
 BACKWARD = 3.0  # a training step costs a forward pass and a backward pass of twice its work
 TRAINING_COPIES = 5  # weights, gradients, two moments of AdamW, the moving average
-ACTIVATIONS_A_MAC = 3e-3  # float32 numbers kept for the backward pass a multiply-add; 3x3 convolutions of ~64 channels
+KEPT_A_CONVOLUTION = 3  # maps kept for the backward pass: of the norm, the activation and the convolution
 
 
 @dataclass
 class Tally:
-    """Multiply-adds of one image's forward pass, and parameters."""
+    """Multiply-adds of one image's forward pass, parameters, and numbers that its backward pass needs."""
 
     macs: float = 0.0
     parameters: float = 0.0
+    kept: float = 0.0
 
     def conv(self, fan_in: int, fan_out: int, side: int, kernel: int = 3) -> None:
         """A convolution with ``side`` x ``side`` outputs."""
         weights = kernel * kernel * fan_in * fan_out
         self.macs += weights * side * side
         self.parameters += weights + fan_out
+        self.kept += KEPT_A_CONVOLUTION * fan_out * side * side
 
     def residual(self, fan_in: int, fan_out: int, side: int, embedding: int = 0) -> None:
         """Two convolutions, a projection where the width changes, and that of the time embedding."""
@@ -48,6 +50,8 @@ def unet_tally(options: DiffusionOptions, channels: int, side: int) -> Tally:
     tally, widths = Tally(), options.channels
     levels, embedding = len(widths), 4 * widths[0]
     attends = [i >= levels - options.attention for i in range(levels)]
+    tally.conv(widths[0], embedding, 1, kernel=1)
+    tally.conv(embedding, embedding, 1, kernel=1)
     tally.conv(channels, widths[0], side)
     skips, width = [widths[0]], widths[0]
     for i, out in enumerate(widths):
@@ -118,7 +122,7 @@ def latent_cost(options: LatentOptions, size: int) -> Cost:
     unit = options.patch * options.stride * options.reduction
     side = -(-size // unit) * unit // options.patch
     encoder, decoder = autoencoder_tallies(options, side)
-    both = Tally(encoder.macs + decoder.macs, encoder.parameters + decoder.parameters)
+    both = Tally(*(getattr(encoder, f.name) + getattr(decoder, f.name) for f in fields(Tally)))
     first = _cost(both, options.ae_steps, options.ae_batch)
     second = denoiser_cost(options, options.latent_channels, side // options.reduction, encoder.macs)
     return Cost(
@@ -131,6 +135,6 @@ def latent_cost(options: LatentOptions, size: int) -> Cost:
 
 def _cost(tally: Tally, steps: int, batch: int, frozen_macs: float = 0.0) -> Cost:
     weights_mb = 4.0 * tally.parameters / 2**20
-    activations_mb = 4.0 * ACTIVATIONS_A_MAC * tally.macs * batch / 2**20
+    activations_mb = 4.0 * tally.kept * batch / 2**20
     flops = 2.0 * steps * batch * (BACKWARD * tally.macs + frozen_macs)
     return Cost(steps, flops, TRAINING_COPIES * weights_mb + activations_mb, TRAINING_COPIES * weights_mb)

@@ -68,5 +68,8 @@ def placed(module: Any, device: str) -> Any:
 
 
 def norm_groups(channels: tuple[int, ...]) -> int:
-    """Largest number of groups up to 32 that divides all widths."""
-    return max(g for g in (1, 2, 4, 8, 16, 32) if all(c % g == 0 for c in channels))
+    """Largest number of groups up to 32 that divides all widths and leaves at least 8 channels a group.
+
+    Groups of one or two channels would take the mean colour out of the code, which a narrow network cannot restore.
+    """
+    return max(g for g in (1, 2, 4, 8, 16, 32) if all(c % g == 0 and c // g >= 8 for c in channels))

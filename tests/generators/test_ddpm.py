@@ -1,0 +1,66 @@
+"""Pixel diffusion: the contract, and that it learns which class looks how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.context import StageContext
+from bench.contracts import CanEstimate, CanVary, Images
+from bench.errors import DataError, StageError
+from bench.testing import GeneratorContract, tiny_images
+from generators.ddpm import DDPM
+
+
+class TestContract(GeneratorContract):
+    """What every generator owes, on the smoke preset."""
+
+    plugin = DDPM
+
+
+def two_colours(n: int = 128) -> Images:
+    """Class 0 light, class 1 dark, with a little noise: a difference that few steps can learn."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n, dtype=np.int64) % 2
+    level = np.where(labels == 0, 200.0, 80.0)[:, None, None, None] + rng.normal(0, 12, (n, 1, 1, 3))
+    pixels = np.rint(level + rng.normal(0, 4, (n, 16, 16, 3))).clip(0, 255).astype(np.uint8)
+    names = np.array([f"i{i}" for i in range(n)])
+    return Images(pixels, labels, names, names, ("light", "dark"))
+
+
+def test_capabilities() -> None:
+    assert isinstance(DDPM(), CanVary)
+    assert isinstance(DDPM(), CanEstimate)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_samples_look_like_their_class(guidance: float, tmp_path: Path) -> None:
+    options = {**DDPM.presets["smoke"], "steps": 300, "batch": 32, "channels": (32,), "ema": 0.9, "guidance": guidance}
+    generator, ctx = DDPM(DDPM.Config(**options)), StageContext(0, tmp_path)
+    generator.fit(two_colours(), ctx)
+    drawn = generator.sample(np.array([0, 1] * 8), ctx)
+    light, dark = drawn[0::2].mean((1, 2, 3)), drawn[1::2].mean((1, 2, 3))
+    assert light.min() > dark.max() + 40
+    varied = generator.vary(two_colours(16), ctx, 0.2)
+    assert np.abs(varied.mean((1, 2, 3)) - np.asarray(two_colours(16).pixels).mean((1, 2, 3))).max() < 30
+
+
+def test_sampling_before_fitting_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="DDPM is not fitted yet: call fit or load first"):
+        DDPM().sample(np.array([0]), StageContext(0, tmp_path))
+
+
+def test_unknown_labels_are_refused(tmp_path: Path) -> None:
+    generator, ctx = DDPM(DDPM.Config(**{**DDPM.presets["smoke"], "steps": 1})), StageContext(0, tmp_path)
+    generator.fit(tiny_images(4), ctx)
+    with pytest.raises(DataError, match=r"labels must lie in 0\.\.1"):
+        generator.sample(np.array([0, 2]), ctx)
+
+
+def test_presets_are_valid_and_cost_more_from_one_to_the_next() -> None:
+    sizes = {"smoke": 16, "cpu": 32, "gpu": 128, "paper": 256}
+    assert set(DDPM.presets) == set(sizes)
+    costs = [DDPM(DDPM.Config(**DDPM.presets[p])).cost(1000, size) for p, size in sizes.items()]
+    assert [c.flops for c in costs] == sorted(c.flops for c in costs)
