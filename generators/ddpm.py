@@ -29,7 +29,7 @@ class PixelOptions(DiffusionOptions):
 class DDPM(DiffusionGenerator):
     """Pixel diffusion with a UNet, EMA, classifier-free guidance, DDIM or DPM-Solver++ sampling, and SDEdit."""
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = PixelOptions
     config: PixelOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class LatentDiffusion(DiffusionGenerator):
     """An autoencoder, then a diffusion model of its latents. What the autoencoder blurs, no sample can show."""
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = LatentOptions
     config: LatentOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {

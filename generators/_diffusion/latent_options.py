@@ -20,7 +20,7 @@ class LatentOptions(DiffusionOptions):
     kl_weight         weight of the KL divergence of the latents from a standard normal (Rombach et al. 2022: 1e-6)
     """
 
-    ae_steps: PositiveInt = 800
+    ae_steps: PositiveInt = 600
     ae_batch: PositiveInt = 64
     ae_lr: PositiveFloat = 2e-3
     ae_ema: Share = 0.99

@@ -35,7 +35,7 @@ class DiffusionOptions(Options):
     augment           flips and quarter turns (dermoscopy has no up), flips alone, or none
     """
 
-    steps: PositiveInt = 1000
+    steps: PositiveInt = 900
     batch: PositiveInt = 64
     lr: PositiveFloat = 1e-3
     warmup: int = Field(50, ge=0)
