@@ -59,7 +59,7 @@ class Adversarial:
         label_check: float = Field(0.2, ge=0, lt=1)
         arms: tuple[ArmName, ...] = ("C1", "C2", "C3", "C6")
 
-    presets = {"smoke": {"rounds": 1, "folds": 2, "max_cases": 64}, "cpu": {"rounds": 2, "folds": 3, "max_cases": 1500}}
+    presets = {"smoke": {"rounds": 1, "folds": 2, "max_cases": 64}, "cpu": {"rounds": 2, "folds": 3, "max_cases": 800}}
 
     def __init__(self, config: Config) -> None:
         self.config = config
