@@ -21,7 +21,8 @@ class PixelOptions(DiffusionOptions):
            1/patch of the resolution, at about 1/patch^2 of the cost
     """
 
-    steps: PositiveInt = 2000
+    steps: PositiveInt = 1500
+    layers: PositiveInt = 1
     channels: tuple[Width, ...] = Field((96, 128), min_length=1)
     patch: PositiveInt = 4
 
