@@ -146,6 +146,11 @@ def test_a_generator_that_shows_test_images_makes_the_run_fail(shared: Path) -> 
     assert record.failures[0].error == "LeakError"
 
 
+def _hear_interrupts() -> None:
+    """A child of a background job would ignore Ctrl-C, as its parent was told to."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _start(folder: Path, *extra: str) -> subprocess.Popen[str]:
     sets = [part for s in [*SMALL_PHANTOM, "generator.steps=120"] for part in ("--set", s)]
     command = [
@@ -155,7 +160,12 @@ def _start(folder: Path, *extra: str) -> subprocess.Popen[str]:
     ]  # fmt: skip
     environment = {**os.environ, "BENCH_CHECKPOINT_SECONDS": "0.2", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=Path.cwd()
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        preexec_fn=_hear_interrupts,
     )
 
 

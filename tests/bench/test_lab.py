@@ -57,7 +57,7 @@ def test_copies_name_their_parents(tmp_path: Path) -> None:
 
 def test_images_from_outside_train_are_refused_by_name(tmp_path: Path) -> None:
     lab = small_lab(tmp_path, generator="copy")
-    with pytest.raises(LeakError, match="not of the train split, e.g. vs2-"):
+    with pytest.raises(LeakError, match=r"not of the train split, e\.g\. vs2-"):
         lab.fit_generator(lab.train + lab.val_select)
     with pytest.raises(LeakError, match="C9: 1 real images"):
         lab.fit_classifier(lab.train + lab.val_thresh.take([0]), title="C9")

@@ -143,12 +143,19 @@ def test_a_failed_seed_gives_an_exit_code(folder: Path, run_dir: Path) -> None:
     assert "the loss is gone" in record.failures[0].message
 
 
+def hear_interrupts() -> None:
+    """A child of a background job would ignore Ctrl-C, as its parent was told to."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on(stop: signal.Signals, folder: Path, run_dir: Path) -> None:
     options = [*run_options(folder, "ddpm"), "--set", "generator.steps=100000"]
     command = [sys.executable, "-u", "-m", "bench", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if "fit ddpm ..." in line:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from bench.data.base import DataConfig
@@ -22,6 +23,7 @@ def best_seconds(work: Callable[[], object], repeats: int = 5) -> float:
     return min(times)
 
 
+@pytest.mark.speed
 def test_drawing_costs_about_as_much_as_resizing_a_photograph() -> None:
     """PIL resizes 500 photographs a second (Lanczos, 600 x 450 to 64 px) where 200 drawings a second are asked for."""
     source = Phantom(PhantomConfig(), DataConfig(resolution=64))

@@ -149,6 +149,7 @@ def _timed(call, *arguments):
     return value, time.perf_counter() - start
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize(
     ("reference", "factor"), [(_torch_fidelity, 10), pytest.param(_clean_fid, 40, marks=pytest.mark.slow)]
 )
@@ -168,6 +169,7 @@ def test_thousand_images_faster_than_the_references(reference, factor):
     assert slow / min(seconds for _, seconds in runs) >= factor
 
 
+@pytest.mark.speed
 @pytest.mark.slow
 def test_ten_thousand_images_faster_than_torch_fidelity():
     rng = np.random.default_rng(0)

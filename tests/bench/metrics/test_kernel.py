@@ -81,6 +81,7 @@ def test_undefined_and_bad_input():
         kernel_distance(x, np.full((4, 3), np.inf))
 
 
+@pytest.mark.speed
 def test_same_draws_as_torch_fidelity_and_faster():
     """n = 2,000, subsets of 1,000; the reference's time is scaled from 4 subsets to 100."""
     torch = pytest.importorskip("torch")

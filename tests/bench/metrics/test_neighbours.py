@@ -173,6 +173,7 @@ def test_memory_is_bounded():
     assert peak < 200e6  # a full matrix of distances would be 64 MB in float32, and references hold several
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize(
     ("n", "factor"), [(2500, 1.6), pytest.param(10_000, 2.5, marks=pytest.mark.slow)], ids=["2500", "10000"]
 )
@@ -190,6 +191,7 @@ def test_equal_counts_and_faster_than_prdc(n, factor):
     assert slow / min(first, second) >= factor
 
 
+@pytest.mark.speed
 @pytest.mark.slow
 def test_faster_than_torch_fidelity_at_equal_counts():
     torch = pytest.importorskip("torch")

@@ -169,6 +169,7 @@ class TestTwoLevel:
             stats.two_level_bootstrap(np.zeros(500), a, a)
 
 
+@pytest.mark.speed
 def test_faster_than_a_loop_over_scikit_learn():
     """10,000 replicates of sensitivity, specificity and AUC at n = 2,000; the loop's time is scaled from 40."""
     from sklearn.metrics import recall_score, roc_auc_score
@@ -192,6 +193,7 @@ def test_faster_than_a_loop_over_scikit_learn():
     assert loop / min(_seconds(ours) for _ in range(3)) >= 150
 
 
+@pytest.mark.speed
 def test_faster_than_confidenceinterval():
     library = pytest.importorskip("confidenceinterval")
     from confidenceinterval.bootstrap import bootstrap_ci
