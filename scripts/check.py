@@ -1,7 +1,8 @@
 """Run all checks: tests on two workers, then the timing tests alone; arguments go to every pytest run.
 
-Exit status 0 only if everything passed. A timing test that fails is measured again, twice at the most: a neighbour on a
-shared machine can slow one measurement, not three. Threads are set here because many small tests on many threads are slow.
+Exit status 0 only if everything passed. A timing test that fails is measured again, twice at the most: a neighbour on
+a shared machine can slow one measurement, not three. Threads are set here, because many small tests on many threads
+are slow.
 """
 
 from __future__ import annotations
