@@ -89,6 +89,15 @@ class FeatureSpace:
         version = getattr(self.fitted.cls, "version", "0")
         return f"domain:{self.fitted.name}@{version}:{self.lab.train.size[0]}px"
 
+    @property
+    def weights_sha256(self) -> str:
+        """sha256 over the files of the fitted extractor, in the order of their names."""
+        digest_of_files = hashlib.sha256()
+        for path in sorted((self.fitted.stored.folder / "model").rglob("*")):
+            if path.is_file():
+                digest_of_files.update(path.name.encode() + path.read_bytes())
+        return digest_of_files.hexdigest()
+
     def features(self, images: Images, title: str) -> NDArray[np.float32]:
         """float32 [N, D], a stage."""
         return self.lab.embed(self.fitted, images, title=title)

@@ -153,7 +153,7 @@ def _measure_generator(
         metrics, floor = evaluate.measure_fidelity(bench, space, lab.train, world.reference, images)
         record.fidelity.append(
             FidelityRecord(
-                name=name, seed=seed, extractor=space.name, weights_sha256=space.fitted.key,
+                name=name, seed=seed, extractor=space.name, weights_sha256=space.weights_sha256,
                 resize=world.prepared.meta["preprocessing"], n_reference=len(world.reference),
                 n_synthetic=len(images), metrics=metrics, floor=floor,
             )
