@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class LatentDiffusion(DiffusionGenerator):
     """An autoencoder, then a diffusion model of its latents. What the autoencoder blurs, no sample can show."""
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     Config = LatentOptions
     config: LatentOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -102,26 +102,25 @@ class LatentDiffusion(DiffusionGenerator):
 
     def _fit_codec(self, train: Images, ctx: Context, finished: Path) -> LatentCodec:
         from generators._diffusion.autoencoder import measured_codec, train_autoencoder
-        from generators._diffusion.codecs import PixelCodec
+        from generators._diffusion.codecs import Bands, PixelCodec
         from generators._diffusion.phases import kept
         from generators._diffusion.training import evenly_spaced
 
         x = evenly_spaced(train)
         pixels = PixelCodec.measured(x, self.config.patch, self.config.stride * self.config.reduction)
+        bands = Bands.measured(pixels, self.config.factor, x)
 
         def make() -> dict[str, Any]:
-            autoencoder = train_autoencoder(self.config, train, pixels, ctx)
-            return measured_codec(autoencoder, pixels, x, ctx).state()
+            autoencoder = train_autoencoder(self.config, train, bands, ctx)
+            return measured_codec(autoencoder, bands, x, ctx).state()
 
         return self._codec(kept(finished, make))
 
     def _codec(self, state: dict[str, Any]) -> LatentCodec:
         from generators._diffusion.autoencoder import build
-        from generators._diffusion.codecs import LatentCodec, PixelCodec
+        from generators._diffusion.codecs import LatentCodec
 
-        autoencoder = build(self.config)
-        autoencoder.load_state_dict(state["autoencoder"])
-        return LatentCodec(PixelCodec.from_state(state["pixels"]), autoencoder, state["mean"], state["std"])
+        return LatentCodec.from_state(state, build(self.config))
 
     def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
         from generators._diffusion.model import DiffusionModel

@@ -1,4 +1,4 @@
-"""Training of the autoencoder whose latents the diffusion model learns."""
+"""Training of the autoencoder of image detail, whose latents the diffusion model learns beside coarse colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.contracts import Context, Images
 from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
 from generators._diffusion.augment import random_symmetry
-from generators._diffusion.codecs import LatentCodec, PixelCodec, to_float
+from generators._diffusion.codecs import Bands, LatentCodec, to_float, whitening_of
 from generators._diffusion.latent_options import LatentOptions
 from generators._diffusion.networks import build_autoencoder, placed
 from generators._diffusion.training import Optimiser
@@ -45,10 +45,10 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
 
 
-def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec, ctx: Context) -> Any:
+def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: Context) -> Any:
     """The EMA of an autoencoder trained on ``train``, on the CPU; resumes from ``ctx``."""
     seed_all(ctx.seed)
-    pixels.to(ctx.device)
+    bands.pixels.to(ctx.device)
     autoencoder = placed(build(options), ctx.device)
     ema = Ema(autoencoder, options.ae_ema)
     optimiser = Optimiser(
@@ -64,13 +64,13 @@ def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec,
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
         x = to_float(random_symmetry(source[draw(rng)], options.augment, rng))
-        code = pixels.encode(x)
+        coarse, detail = bands.split(x)
         with autocast(ctx):
-            posterior = autoencoder.encode(code).latent_dist
+            posterior = autoencoder.encode(detail).latent_dist
             z = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
             decoded = autoencoder.decode(z).sample
         size = (x.shape[2], x.shape[3])
-        reconstruction = reconstruction_loss(pixels.decode(decoded.float(), size), x, options.edge_weight)
+        reconstruction = reconstruction_loss(bands.join(coarse, decoded.float(), size), x, options.edge_weight)
         kl = kl_to_standard_normal(posterior.mean.float(), posterior.logvar.float())
         loss = reconstruction + options.kl_weight * kl
         optimiser.step(loss, i)
@@ -83,13 +83,12 @@ def train_autoencoder(options: LatentOptions, train: Images, pixels: PixelCodec,
 
 
 @torch.no_grad()
-def measured_codec(autoencoder: Any, pixels: PixelCodec, x: Tensor, ctx: Context) -> LatentCodec:
-    """Codec whose latents of images ``x`` [N, 3, H, W] have mean 0 and SD 1 in every channel."""
-    channels = int(autoencoder.config["latent_channels"])
-    plain = LatentCodec(pixels, autoencoder, torch.zeros(channels), torch.ones(channels))
+def measured_codec(autoencoder: Any, bands: Bands, x: Tensor, ctx: Context) -> LatentCodec:
+    """Codec whose codes of images ``x`` [N, 3, H, W] have mean 0 and the identity for covariance."""
+    channels = 3 + int(autoencoder.config["latent_channels"])
+    plain = LatentCodec(bands, autoencoder, torch.zeros(channels), torch.eye(channels))
     plain.to(ctx.device)
     z = torch.cat([plain.encode(part.to(ctx.device)).cpu() for part in torch.split(x, ENCODING_BATCH)])
-    std = z.std(dim=(0, 2, 3))
-    measured = LatentCodec(pixels, autoencoder, z.mean(dim=(0, 2, 3)), std.clamp(min=1e-6))
+    measured = LatentCodec(bands, autoencoder, *whitening_of(z))
     measured.to(ctx.device)
     return measured

@@ -88,39 +88,108 @@ class PixelCodec:
         return cls(state["mean"], state["std"], state["patch"], state["stride"])
 
 
-class LatentCodec:
-    """Latents of an autoencoder on unshuffled pixels, standardised per channel by their measured mean and SD.
+class Bands:
+    """An image as its coarse colours and the detail around them; both together are the image, exactly.
 
-    Rombach et al. (2022, arXiv:2112.10752), section 4.3.2: latents are divided by their SD, so that the noise
-    schedule means the same whatever scale the autoencoder chose. ``mean``, ``std``: float32 [C].
+    Coarse colours are the means of ``factor`` x ``factor`` blocks of standardised pixels, float32 [B, 3, h, w]. Detail
+    is what their bilinear enlargement leaves, divided by its SD ``scale`` and unshuffled, [B, 3 patch^2, H', W'].
+    One level of a Laplacian pyramid (Burt & Adelson 1983). An autoencoder of pixels that is trained for minutes loses
+    hue first, as its normalisation layers hide the mean; here it is not asked to learn it. Hue tells melanoma from
+    other lesions.
     """
 
-    def __init__(self, pixels: PixelCodec, autoencoder: Any, mean: Tensor, std: Tensor) -> None:
-        self.pixels, self.autoencoder = pixels, autoencoder.eval().requires_grad_(False)
-        self.mean, self.std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
-        self.factor = int(2 ** (len(autoencoder.config["block_out_channels"]) - 1))
+    def __init__(self, pixels: PixelCodec, factor: int, scale: float) -> None:
+        self.pixels, self.factor, self.scale = pixels, factor, scale
+
+    @classmethod
+    def measured(cls, pixels: PixelCodec, factor: int, x: Tensor) -> Bands:
+        """Bands whose detail has SD 1 over the images ``x`` [N, 3, H, W]; images without detail keep its scale."""
+        std = float(cls(pixels, factor, 1.0).split(x)[1].std())
+        return cls(pixels, factor, std if std > 1e-6 else 1.0)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(coarse colours, detail) of images ``x``."""
+        patch = self.pixels.patch
+        s = F.pixel_shuffle(self.pixels.encode(x), patch)
+        coarse = F.avg_pool2d(s, self.factor)
+        return coarse, F.pixel_unshuffle((s - self._enlarged(coarse)) / self.scale, patch)
+
+    def join(self, coarse: Tensor, detail: Tensor, size: tuple[int, int]) -> Tensor:
+        """Images [B, 3, *size], not clipped."""
+        patch = self.pixels.patch
+        s = self._enlarged(coarse) + self.scale * F.pixel_shuffle(detail, patch)
+        return self.pixels.decode(F.pixel_unshuffle(s, patch), size)
+
+    def _enlarged(self, coarse: Tensor) -> Tensor:
+        return F.interpolate(coarse, scale_factor=self.factor, mode="bilinear", align_corners=False)
+
+
+class LatentCodec:
+    """Coarse colours and latents of an autoencoder of the detail, whitened together.
+
+    Rombach et al. (2022, arXiv:2112.10752), section 4.3.2, divide latents by their SD, so that the noise schedule
+    means the same whatever scale the autoencoder chose. Whitening goes one step further: the small differences of hue,
+    which in R, G, B drown in those of brightness, get a noise level of their own.
+    ``mean`` float32 [C] and ``whitening`` float32 [C, C], C = 3 + latent channels: code = whitening (z - mean).
+    """
+
+    def __init__(self, bands: Bands, autoencoder: Any, mean: Tensor, whitening: Tensor) -> None:
+        self.bands, self.autoencoder = bands, autoencoder.eval().requires_grad_(False)
+        self.mean, self.whitening = mean.view(1, -1, 1, 1), whitening
+        self.inverse = torch.linalg.inv(whitening.double()).float()
 
     def code_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
-        _, h, w = self.pixels.code_shape(size)
-        return int(self.autoencoder.config["latent_channels"]), h // self.factor, w // self.factor
+        _, h, w = self.bands.pixels.code_shape(size)
+        reduction = self.bands.factor // self.bands.pixels.patch
+        return self.mean.shape[1], h // reduction, w // reduction
 
     def encode(self, x: Tensor) -> Tensor:
-        posterior = self.autoencoder.encode(self.pixels.encode(x)).latent_dist
-        z: Tensor = posterior.mode().float()
-        return (z - self.mean) / self.std
+        coarse, detail = self.bands.split(x)
+        latents = self.autoencoder.encode(detail).latent_dist.mode().float()
+        return _mixed(self.whitening, torch.cat([coarse, latents], dim=1) - self.mean)
 
     def decode(self, z: Tensor, size: tuple[int, int]) -> Tensor:
-        return self.pixels.decode(self.autoencoder.decode(z * self.std + self.mean).sample.float(), size)
+        plain = _mixed(self.inverse, z) + self.mean
+        detail = self.autoencoder.decode(plain[:, 3:]).sample.float()
+        return self.bands.join(plain[:, :3], detail, size)
 
     def to(self, device: str) -> None:
-        self.pixels.to(device)
+        self.bands.pixels.to(device)
         placed(self.autoencoder, device)
-        self.mean, self.std = self.mean.to(device), self.std.to(device)
+        self.mean, self.whitening, self.inverse = (t.to(device) for t in (self.mean, self.whitening, self.inverse))
 
     def state(self) -> dict[str, Any]:
         return {
-            "pixels": self.pixels.state(),
+            "pixels": self.bands.pixels.state(),
+            "factor": self.bands.factor,
+            "scale": self.bands.scale,
             "autoencoder": self.autoencoder.state_dict(),
             "mean": self.mean.flatten(),
-            "std": self.std.flatten(),
+            "whitening": self.whitening,
         }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], autoencoder: Any) -> LatentCodec:
+        """``autoencoder`` is an untrained one of the right shape: it gets the weights of ``state``."""
+        autoencoder.load_state_dict(state["autoencoder"])
+        bands = Bands(PixelCodec.from_state(state["pixels"]), state["factor"], state["scale"])
+        return cls(bands, autoencoder, state["mean"], state["whitening"])
+
+
+def whitening_of(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean float32 [C] and symmetric whitening matrix float32 [C, C] of codes ``z`` [N, C, h, w].
+
+    Cov^(-1/2), which changes the channels least (Kessy, Lewin & Strimmer 2018, arXiv:1512.00809: ZCA). Directions with
+    less than 1e-4 of the largest variance are scaled as if they had that much, lest rounding be taken for content.
+    """
+    rows = z.double().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+    variance, axes = torch.linalg.eigh(torch.cov(rows.T, correction=0))
+    largest = float(variance[-1])
+    scale = variance.clamp(min=1e-4 * largest) ** -0.5 if largest > 0 else torch.ones_like(variance)
+    return rows.mean(dim=0).float(), (axes @ torch.diag(scale) @ axes.T).float()
+
+
+def _mixed(matrix: Tensor, z: Tensor) -> Tensor:
+    """``matrix`` [C, C] applied to the channels of ``z`` [B, C, h, w], in float32 under any autocast."""
+    with torch.autocast(z.device.type, enabled=False):
+        return torch.einsum("ij,bjhw->bihw", matrix, z.float())

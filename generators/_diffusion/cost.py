@@ -124,7 +124,7 @@ def latent_cost(options: LatentOptions, size: int) -> Cost:
     encoder, decoder = autoencoder_tallies(options, side)
     both = Tally(*(getattr(encoder, f.name) + getattr(decoder, f.name) for f in fields(Tally)))
     first = _cost(both, options.ae_steps, options.ae_batch)
-    second = denoiser_cost(options, options.latent_channels, side // options.reduction, encoder.macs)
+    second = denoiser_cost(options, options.code_channels, side // options.reduction, encoder.macs)
     return Cost(
         first.steps + second.steps,
         first.flops + second.flops,

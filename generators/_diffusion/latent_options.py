@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from typing import Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from generators._diffusion.options import DiffusionOptions, Share, Width
 
@@ -14,13 +16,14 @@ class LatentOptions(DiffusionOptions):
     ae_channels       width at each resolution; the code is 2 ** (levels - 1) times smaller than the unshuffled image
     ae_layers, ae_attention  residual blocks a level; self-attention at the deepest one
     patch             side of the pixel blocks that become channels before the first convolution; latents are
-                      patch * 2 ** (levels - 1) times smaller than the image
-    latent_channels   numbers a latent position
+                      patch * 2 ** (levels - 1) times smaller than the image, and at least 2 times
+    latent_channels   numbers a latent position for the detail; three more hold the coarse colour
     edge_weight       weight of the error of pixel differences beside that of pixels
     kl_weight         weight of the KL divergence of the latents from a standard normal (Rombach et al. 2022: 1e-6)
     """
 
-    ae_steps: PositiveInt = 600
+    steps: PositiveInt = 1000
+    ae_steps: PositiveInt = 400
     ae_batch: PositiveInt = 64
     ae_lr: PositiveFloat = 2e-3
     ae_ema: Share = 0.99
@@ -36,3 +39,19 @@ class LatentOptions(DiffusionOptions):
     def reduction(self) -> int:
         """Unshuffled image side over latent side."""
         return int(2 ** (len(self.ae_channels) - 1))
+
+    @property
+    def factor(self) -> int:
+        """Image side over latent side."""
+        return self.patch * self.reduction
+
+    @property
+    def code_channels(self) -> int:
+        """Numbers at each position of what the UNet works on: coarse colours and latents."""
+        return 3 + self.latent_channels
+
+    @model_validator(mode="after")
+    def _reduces(self) -> Self:
+        if self.factor < 2:
+            raise ValueError("patch 1 with one level of ae_channels reduces nothing: use ddpm, or patch 2")
+        return self

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.loop import Ema
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.autoencoder import build, kl_to_standard_normal, reconstruction_loss
-from generators._diffusion.codecs import LatentCodec, PixelCodec, to_float, to_uint8
+from generators._diffusion.codecs import Bands, LatentCodec, PixelCodec, to_float, to_uint8, whitening_of
 from generators._diffusion.cost import autoencoder_tallies, unet_tally
 from generators._diffusion.latent_options import LatentOptions
 from generators._diffusion.networks import build_unet
@@ -152,10 +152,58 @@ def test_cost_of_the_autoencoder_is_what_a_counter_finds(values: dict[str, Any])
     assert encoder.parameters + decoder.parameters == pytest.approx(found, rel=0.05)
 
 
+def latent_codec(options: LatentOptions) -> LatentCodec:
+    pixels = PixelCodec(torch.zeros(3), torch.ones(3), options.patch, options.stride * options.reduction)
+    channels = options.code_channels
+    return LatentCodec(Bands(pixels, options.factor, 0.5), build(options), torch.zeros(channels), torch.eye(channels))
+
+
 def test_latents_have_the_shape_that_the_codec_promises() -> None:
-    options = LatentOptions(ae_channels=(8, 16, 16), patch=2)
-    pixels = PixelCodec(torch.zeros(3), torch.ones(3), 2, options.stride * options.reduction)
-    codec = LatentCodec(pixels, build(options), torch.zeros(4), torch.ones(4))
+    codec = latent_codec(LatentOptions(ae_channels=(8, 16, 16), patch=2))
     x = torch.randn(2, 3, 30, 40)
-    assert codec.encode(x).shape[1:] == codec.code_shape((30, 40)) == (4, 4, 6)
+    assert codec.encode(x).shape[1:] == codec.code_shape((30, 40)) == (7, 4, 6)
     assert codec.decode(codec.encode(x), (30, 40)).shape == x.shape
+
+
+def test_codes_that_reduce_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="use ddpm, or patch 2"):
+        LatentOptions(patch=1, ae_channels=(16,))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (28, 20), (17, 30)])
+@pytest.mark.parametrize(("patch", "factor"), [(1, 2), (2, 4), (4, 4)])
+def test_coarse_colours_and_detail_together_are_the_image(size: tuple[int, int], patch: int, factor: int) -> None:
+    x = torch.rand(6, 3, *size) * 2 - 1
+    bands = Bands.measured(PixelCodec.measured(x, patch, factor // patch), factor, x)
+    coarse, detail = bands.split(x)
+    torch.testing.assert_close(bands.join(coarse, detail, size), x)
+    assert float(detail.std()) == pytest.approx(1.0, abs=1e-4)
+    assert coarse.shape[2] * factor == -(-size[0] // factor) * factor
+
+
+def test_a_change_of_hue_passes_even_an_untrained_autoencoder() -> None:
+    """It is in the coarse colours alone, so that the autoencoder never sees it."""
+    codec = latent_codec(LatentOptions(ae_channels=(8, 16)))
+    x, hue = torch.rand(4, 3, 32, 32) - 0.5, torch.tensor([0.3, -0.1, 0.2]).view(1, 3, 1, 1)
+    before, after = (codec.decode(codec.encode(images), (32, 32)) for images in (x, x + hue))
+    torch.testing.assert_close(after - before, hue.expand_as(x), rtol=0, atol=1e-4)
+
+
+def test_whitened_codes_have_the_identity_for_covariance() -> None:
+    mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.3, 0.2], [0.0, 0.0, 0.1]])
+    z = torch.einsum("ij,bjhw->bihw", mixing.T, torch.randn(200, 3, 8, 8)) + torch.tensor([1.0, -2.0, 3.0]).view(
+        3, 1, 1
+    )
+    mean, matrix = whitening_of(z)
+    rows = (z.permute(0, 2, 3, 1).reshape(-1, 3) - mean) @ matrix.T
+    torch.testing.assert_close(torch.cov(rows.T, correction=0), torch.eye(3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(matrix, matrix.T)
+
+
+def test_a_direction_without_content_is_not_blown_up() -> None:
+    one = torch.randn(50, 1, 4, 4)
+    matrix = whitening_of(torch.cat([one, one, torch.zeros_like(one)], dim=1))[1]
+    assert torch.isfinite(matrix).all()
+    largest = 2.0 * float(one.var(correction=0))
+    assert float(matrix.abs().max()) == pytest.approx((1e-4 * largest) ** -0.5, rel=1e-3)
+    assert torch.equal(whitening_of(torch.zeros(5, 3, 2, 2))[1], torch.eye(3))
