@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib
-import inspect
+import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -79,17 +80,51 @@ def class_path(cls: type) -> str:
 
 @cache
 def source_digest(cls: type) -> str:
-    """sha256 of the source the class lives in (its package's files, or its module), to notice unversioned edits."""
-    try:
-        path = Path(inspect.getfile(cls))
-    except (TypeError, OSError):
-        return ""
-    own_package = path.parent.parent.name in {"generators", "classifiers", "protocols"} or path.name == "__init__.py"
-    files = sorted(path.parent.glob("*.py")) if own_package else [path]
+    """sha256 of the source of the class's module and of what that imports from its own package, at any depth.
+
+    Notices edits without a new ``version``. "" where there is no source file. Nothing is imported to find out.
+    """
+    top = cls.__module__.partition(".")[0]
+    pending, files = [cls.__module__], dict[str, Path]()
+    while pending:
+        name = pending.pop()
+        path = _source_file(name)
+        if name in files or path is None:
+            continue
+        files[name] = path
+        pending += [found for found in _imports(path, name) if found.partition(".")[0] == top]
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()
+    for name in sorted(files):
+        digest.update(name.encode() + files[name].read_bytes())
+    return digest.hexdigest() if files else ""
+
+
+def _source_file(module: str) -> Path | None:
+    """The ``.py`` file of ``module``, found beside its loaded top-level package; None where there is none."""
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if loaded is not None:
+        return Path(loaded) if loaded.endswith(".py") and Path(loaded).is_file() else None
+    top, *below = module.split(".")
+    for root in getattr(sys.modules.get(top), "__path__", ()) if below else ():
+        place = Path(root, *below)
+        for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+def _imports(path: Path, module: str) -> set[str]:
+    """Names that the file ``path`` of ``module`` imports anywhere in it, some of which may be no modules."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] + "." if node.level else ""
+            base = (above + (node.module or "")).strip(".")
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
 
 
 def effective_config(kind: str, name: str, cls: Any, preset: str, options: dict[str, Any]) -> BaseModel:
