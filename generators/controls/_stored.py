@@ -14,6 +14,7 @@ from bench.pixels import PixelArray, UInt8, chunks
 from bench.trees import load_tree, save_tree
 
 BLOCK = 1024
+NOT_STORED = ("config", "_pixels", "last_parents")
 
 
 def check_labels(labels: Labels, class_names: list[str]) -> Labels:
@@ -35,7 +36,7 @@ def draw_rows(members: Labels, n: int, seed: int, label: int) -> NDArray[np.int6
     """
     rounds = -(-n // len(members))
     orders = [np.random.default_rng([seed, label, r]).permutation(members) for r in range(rounds)]
-    return np.concatenate(orders)[:n]
+    return np.concatenate([members[:0], *orders])[:n]
 
 
 class StoredImages(GeneratorBase):
@@ -71,8 +72,8 @@ class StoredImages(GeneratorBase):
         return np.array(self._pixels[rows]), self.ids[rows]
 
     def save(self, folder: Path) -> None:
-        """Write pixels.npy block by block, and labels, ids and class names beside it."""
-        save_tree(folder, {"labels": self.labels, "ids": self.ids, "class_names": self.class_names})
+        """Write pixels.npy block by block, and labels, ids, class names and what else a subclass keeps beside it."""
+        save_tree(folder, {k: v for k, v in vars(self).items() if k not in NOT_STORED})
         shape = tuple(self._pixels.shape)
         stored = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
         for rows in chunks(shape[0], BLOCK):
