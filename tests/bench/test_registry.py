@@ -12,7 +12,7 @@ from bench.registry import source_digest
 
 FILES = {
     "__init__.py": "",
-    "plugin.py": "class Plugin:\n    def fit(self):\n        import made_pkg._parts.model as m\n        return m.train()\n",
+    "plugin.py": "class Plugin:\n    def fit(self):\n        import made_pkg._parts.model\n\n",
     "_parts/__init__.py": "",
     "_parts/model.py": "from . import noise\nfrom ..other import scale\nimport json\n\ndef train():\n    return 1\n",
     "_parts/noise.py": "import torch_that_is_not_there\n",
