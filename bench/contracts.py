@@ -244,6 +244,38 @@ class CanReconstruct(Protocol):
 
 
 @runtime_checkable
+class CanMapLatents(Protocol):
+    """A generator whose images are a function of a latent vector z ~ N(0, I): what path length is measured on."""
+
+    latent_size: int
+
+    def render_latents(self, z: NDArray[np.float32], labels: Labels, ctx: Context) -> NDArray[np.float32]:
+        """Images float32 [M, H, W, 3] in 0..255, not rounded and not clipped, of z [M, latent_size].
+
+        ``ctx.seed`` fixes every other noise, the same for all rows, so that near latents give near images.
+        """
+
+
+@runtime_checkable
+class CanMapStyles(CanMapLatents, Protocol):
+    """A generator with an intermediate latent space W (Karras et al. 2019, arXiv:1812.04948)."""
+
+    def map_styles(self, z: NDArray[np.float32], labels: Labels, ctx: Context) -> NDArray[np.float32]:
+        """W latents float32 [M, ...] of z [M, latent_size], without truncation."""
+
+    def render_styles(self, w: NDArray[np.float32], labels: Labels, ctx: Context) -> NDArray[np.float32]:
+        """Images of w [M, ...], as :meth:`CanMapLatents.render_latents` gives them."""
+
+
+@runtime_checkable
+class HasLoss(Protocol):
+    """A generator with a training loss per image, which may tell the images it was trained on from others."""
+
+    def losses(self, images: Images, ctx: Context) -> NDArray[np.float64]:
+        """Loss float64 [N] of each image over noise that ``ctx.seed`` fixes, the same for every image."""
+
+
+@runtime_checkable
 class NeedsHeldOut(Protocol):
     """A control generator that is told real images outside train (the ``oracle``); never ranked as an entrant."""
 

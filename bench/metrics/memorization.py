@@ -178,24 +178,44 @@ def c_t(
     numbers (held_out, synthetic, train), e.g. of k-means on train; None: one cell. Raises :class:`UndefinedMetric`
     when a cell lacks train or held-out images.
     """
+    found = cell_distances(held_out, synthetic, train, cells, least_share)
+    scores = [mann_whitney_z(cell.held_out, cell.synthetic) for cell in found]
+    return float(np.average(scores, weights=[cell.weight for cell in found]))
+
+
+class CellDistances(NamedTuple):
+    """Of a cell: its held-out share, and the distances to its training images of its held-out and synthetic images."""
+
+    weight: float
+    held_out: Float
+    synthetic: Float
+
+
+def cell_distances(
+    held_out: ArrayLike,
+    synthetic: ArrayLike,
+    train: ArrayLike,
+    cells: tuple[Any, Any, Any] | None = None,
+    least_share: float | None = None,
+) -> list[CellDistances]:
+    """What :func:`c_t` compares, of each cell that counts. Arguments and errors as there."""
     p, q, t = features(held_out, "held_out"), features(synthetic, "synthetic"), features(train, "train")
     same_width(held_out=p, synthetic=q, train=t)
     parts = [np.zeros(len(rows), dtype=np.int64) for rows in (p, q, t)] if cells is None else cells
     in_p, in_q, in_t = (_cell_numbers(c, len(rows)) for c, rows in zip(parts, (p, q, t), strict=True))
     least = 20 / len(q) if least_share is None else least_share
-    weights, scores = [], []
+    out = []
     for cell in np.unique(np.concatenate([in_p, in_q, in_t])):
         own_p, own_q, own_t = p[in_p == cell], q[in_q == cell], t[in_t == cell]
         if not len(own_p) or not len(own_t):
             lacking = "training" if len(own_p) else "held-out"
             raise UndefinedMetric(f"undefined, because cell {cell} holds no {lacking} image: use fewer cells")
-        if len(own_q) / len(q) < least:
-            continue
-        weights.append(len(own_p) / len(p))
-        scores.append(mann_whitney_z(nearest(own_p, own_t).distances, nearest(own_q, own_t).distances))
-    if not weights:
+        if len(own_q) / len(q) >= least:
+            weight, distances = len(own_p) / len(p), (nearest(own_p, own_t).distances, nearest(own_q, own_t).distances)
+            out.append(CellDistances(weight, *distances))
+    if not out:
         raise UndefinedMetric(f"undefined, because no cell holds a share of {least:g} of the {len(q)} synthetic images")
-    return float(np.average(scores, weights=weights))
+    return out
 
 
 def mann_whitney_z(p: Float, q: Float) -> float:
