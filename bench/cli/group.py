@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from bench.errors import BenchError, ConfigError
 
 COMMANDS_GROUP = "bench.commands"
-OWN_SUBCOMMANDS = {"data": "bench.cli.data:app"}
+OWN_SUBCOMMANDS = {"data": "bench.cli.data:app", "weights": "bench.cli.weights:app"}
 
 
 def mounted() -> dict[str, EntryPoint]:
