@@ -46,7 +46,7 @@ def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_0
         synthetic = evidence.synthetic[evidence.synthetic_labels == c]
         out |= {
             f"{metric}[{name}]": estimate
-            for metric, estimate in _of_class(real, synthetic, name, seed, replicates).items()
+            for metric, estimate in measure_class(real, synthetic, name, seed, replicates).items()
         }
     sets = evidence.train, evidence.held_out, evidence.synthetic
     privacy = Privacy(*sets, evidence.train_groups, seed, replicates).measure()
@@ -136,9 +136,9 @@ def _mean_interval(values: Float, seed: int, replicates: int) -> tuple[float, fl
     return float(low), float(high)
 
 
-def _of_class(real: Array, synthetic: Array, name: str, seed: int, replicates: int) -> dict[str, Estimate]:
+def measure_class(real: Array, synthetic: Array, name: str, seed: int, replicates: int) -> dict[str, Estimate]:
     """Class-conditional fidelity, undefined where a class has too few images to be measured."""
-    directions: dict[str, Direction] = {"fid": "lower", "kid": "lower", "coverage": "higher"}
+    directions: dict[str, Direction] = {"fid": "lower", "kid": "lower", **dict.fromkeys(MANIFOLD, "higher")}
     n = min(len(real), len(synthetic))
     if len(synthetic) == 0 and len(real) > 0:
         absent = Estimate(0.0, 0.0, 0.0, len(real), "", "higher", f"no synthetic image of class {name}")
