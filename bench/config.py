@@ -18,6 +18,7 @@ from bench.keys import digest
 
 Preset = Literal["smoke", "cpu", "gpu", "paper"]
 SECTIONS = ("protocol", "generator", "classifier")
+ALL_SECTIONS = (*SECTIONS, "extractor", "domain")
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"data": {"resolution": 16}, "seeds": [0], "replicates": 500},
@@ -48,7 +49,8 @@ class RunConfig(Options):
     """One run: data x protocol x generator x classifier x seeds.
 
     replicates      bootstrap replicates of intervals
-    extractor       classifier whose embedding is the ``domain`` feature space of FID, KID, precision and recall
+    extractor       feature space of FID, KID, precision and recall (see :mod:`bench.extractors`)
+    domain          classifier whose embedding is the ``domain`` extractor and an encoder of memorization
     device          "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1"
     precision       "auto" (bf16 where the processor is fast at it), "fp32", "bf16"; the resolved one is in every key
     threads         CPU threads, 0 = all cores
@@ -60,7 +62,8 @@ class RunConfig(Options):
     protocol: Section = Section(name="adversarial")
     generator: Section = Section(name="ldm")
     classifier: Section = Section(name="small_cnn")
-    extractor: Section = Section(name="small_cnn")
+    extractor: Section = Section(name="domain")
+    domain: Section = Section(name="small_cnn")
     seeds: tuple[int, ...] = (0,)
     replicates: int = 10_000
     device: str = "auto"
@@ -87,11 +90,16 @@ class RunConfig(Options):
         return value
 
     def plugin(self, kind: str) -> tuple[Any, BaseModel]:
-        """(class, effective config) of the section ``kind``: protocol, generator, classifier or extractor."""
+        """(class, effective config) of the section ``kind``: protocol, generator, classifier, extractor or domain."""
         section: Section = getattr(self, kind)
-        group = "classifier" if kind == "extractor" else kind
-        cls = registry.load(group, section.name)
-        return cls, registry.effective_config(group, section.name, cls, self.preset, section.options)
+        group, options = "classifier" if kind == "domain" else kind, section.options
+        if kind == "extractor":
+            from bench.extractors import resolve
+
+            cls, options = resolve(section.name, options)
+        else:
+            cls = registry.load(group, section.name)
+        return cls, registry.effective_config(group, section.name, cls, self.preset, options)
 
     def effective_data(self) -> DataConfig:
         """The data section with the data set's own values for the preset filled in."""
@@ -104,10 +112,10 @@ class RunConfig(Options):
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers: effective plugin configs and versions, without places and devices."""
         plugins = {}
-        for kind in (*SECTIONS, "extractor"):
+        for kind in ALL_SECTIONS:
             cls, config = self.plugin(kind)
             plugins[kind] = {"class": registry.class_path(cls), "config": config.model_dump(mode="json")}
-        rest = self.model_dump(mode="json", exclude={"store", "out", "device", "threads", *SECTIONS, "extractor"})
+        rest = self.model_dump(mode="json", exclude={"store", "out", "device", "threads", *ALL_SECTIONS})
         return {**rest, "data": self.effective_data().model_dump(mode="json"), **plugins}
 
     def run_id(self) -> str:
@@ -159,7 +167,7 @@ def default_preset() -> str:
 
 def _direct(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {k: v for k, v in options.items() if v is not None}
-    for kind in (*SECTIONS, "extractor"):
+    for kind in ALL_SECTIONS:
         if isinstance(given.get(kind), str):
             given[kind] = {"name": given[kind]}
     if isinstance(given.get("data"), str):
@@ -175,7 +183,7 @@ def _read_run_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"run file {path}: not found") from None
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"run file {path}: {error}") from None
-    return {k: {"name": v} if k in (*SECTIONS, "extractor") and isinstance(v, str) else v for k, v in found.items()}
+    return {k: {"name": v} if k in ALL_SECTIONS and isinstance(v, str) else v for k, v in found.items()}
 
 
 def _parse_set(text: str) -> dict[str, Any]:
@@ -197,9 +205,9 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = out.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            renamed = key in (*SECTIONS, "extractor") and "name" in value and value["name"] != old.get("name")
+            renamed = key in ALL_SECTIONS and "name" in value and value["name"] != old.get("name")
             out[key] = dict(value) if renamed else _merge(dict(old), value)
-        elif key in (*SECTIONS, "extractor") and isinstance(value, Mapping) and "name" not in value:
+        elif key in ALL_SECTIONS and isinstance(value, Mapping) and "name" not in value:
             default: Section = RunConfig.model_fields[key].default
             out[key] = {"name": default.name, **value}
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
+from bench.config import RunConfig
 from bench.contracts import Estimate, FeatureEvidence, Images, PredictionEvidence, Probabilities, Task, Threshold
+from bench.extractors import Extractor
+from bench.extractors.plain import Domain, folder_sha256
 from bench.keys import digest
 from bench.lab import Fitted, Lab, fit_threshold
 from bench.pixels import PixelArray
@@ -78,33 +82,64 @@ def measure_seed() -> int:
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """The ``domain`` extractor: a classifier fitted on train, the same for all generators, seeds and protocols."""
+    """The run's extractor, the same for all generators, seeds and protocols.
+
+    ``fitted``: the classifier, fitted on train, whose embedding is the ``domain`` extractor. It is the default space of
+    distances, and always an encoder of memorization, which looks at every image in eight orientations.
+    """
 
     lab: Lab
     fitted: Fitted
 
+    @cached_property
+    def published(self) -> Extractor | None:
+        """The extractor that the configuration names, None for the run's own domain extractor."""
+        return configured_extractor(self.lab.bench.config)
+
     @property
     def name(self) -> str:
         """E.g. ``domain:small_cnn@1:32px``: rows with different names never share a ranking."""
+        if self.published is not None:
+            return self.published.identity
         version = getattr(self.fitted.cls, "version", "0")
         return f"domain:{self.fitted.name}@{version}:{self.lab.train.size[0]}px"
 
     @property
     def weights_sha256(self) -> str:
-        """sha256 over the files of the fitted extractor, in the order of their names."""
-        digest_of_files = hashlib.sha256()
-        for path in sorted((self.fitted.stored.folder / "model").rglob("*")):
-            if path.is_file():
-                digest_of_files.update(path.name.encode() + path.read_bytes())
-        return digest_of_files.hexdigest()
+        """sha256 of the weights: of the published file, or over the files of the fitted classifier."""
+        if self.published is not None:
+            return self.published.weights_sha256
+        return folder_sha256(self.fitted.stored.folder / "model")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What decides the features, for stage keys."""
+        if self.published is None:
+            return {"extractor": self.fitted.key}
+        return {"extractor": pair_key(self.name, self.weights_sha256), "encoder": self.fitted.key}
 
     def features(self, images: Images, title: str) -> NDArray[np.float32]:
         """float32 [N, D], a stage."""
+        if self.published is not None:
+            return self.lab.extract(self.published, images, title=title)
         return self.lab.embed(self.fitted, images, title=title)
 
     def embed(self, pixels: PixelArray) -> NDArray[np.float32]:
-        """float32 [N, D] of bare pixels, not stored."""
+        """Domain embedding float32 [N, D] of bare pixels, not stored."""
         return self.lab.embed_pixels(self.fitted, pixels)
+
+
+def configured_extractor(config: RunConfig) -> Extractor | None:
+    """The extractor of ``config``, None for the domain extractor that a run fits itself."""
+    cls, options = config.plugin("extractor")
+    own = cls is Domain and getattr(options, "model", None) is None
+    return None if own else cls(options)
+
+
+def extractor_identity(config: RunConfig) -> str:
+    """What distances are computed on; raises :class:`bench.errors.ConfigError` if the weights are not here."""
+    extractor = configured_extractor(config)
+    return "domain" if extractor is None else extractor.identity
 
 
 def measure_fidelity(
@@ -130,7 +165,7 @@ def measure_fidelity(
         return {"metrics": _plain(_with_further(found, further, evidence)), "floor": _plain(floor)}
 
     inputs = {
-        "extractor": space.fitted.key,
+        **space.inputs,
         "train": train.key,
         "reference": reference.key,
         "synthetic": synthetic.key,

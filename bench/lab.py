@@ -15,6 +15,7 @@ from bench import registry
 from bench.context import StageContext
 from bench.contracts import Images, Labels, Probabilities, Strings, Task, Threshold
 from bench.errors import CapabilityError, LeakError, StageError
+from bench.extractors import Extractor
 from bench.folds import grouped_folds
 from bench.heldout import HeldOut
 from bench.keys import digest, stage_seed
@@ -212,6 +213,12 @@ class Lab:
         inputs = {"classifier": classifier.key, "images": images.key, "precision": self.bench.precision}
         name = f"features: {title or len(images)}"
         return self.bench.array_stage("features", name, classifier.cls, {}, inputs, make)[0]
+
+    def extract(self, extractor: Extractor, images: Images, *, title: str = "") -> NDArray[np.float32]:
+        """Features float32 [N, D] of ``images`` under an extractor that no run has to fit."""
+        from bench.extractors.stage import features_stage
+
+        return features_stage(self.bench, extractor, images, title)
 
     def embed_pixels(self, classifier: Fitted, pixels: PixelArray) -> NDArray[np.float32]:
         """Penultimate features float32 [N, D] of bare pixels, computed here and now."""

@@ -143,7 +143,7 @@ def _walk_seed(bench: PlanningBench, world: World, arms: dict[str, list[str]]) -
 def _walk_fidelity(bench: PlanningBench, world: World, lab: Lab, generator: Any, sample: Images) -> None:
     reference, seed = world.reference, bench.seed
     bench.seed = 0
-    section = bench.config.extractor
+    section = bench.config.domain
     fitted = _lab(bench, world).fit_classifier(
         lab.train, title="domain feature extractor", stream="extractor", name=section.name, options=section.options
     )

@@ -60,6 +60,7 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
     """
     from bench.environment import environment, resolve_device, resolve_precision
 
+    evaluate.extractor_identity(config)  # weights that are not here end the run before it begins
     reporter = reporter or Silent()
     threads = _set_threads(config.threads)
     device = resolve_device(config.device)
@@ -165,7 +166,7 @@ def _feature_space(bench: Workbench, world: World) -> evaluate.FeatureSpace:
     seed, bench.seed = bench.seed, 0
     try:
         lab = _lab(bench, world)
-        section = bench.config.extractor
+        section = bench.config.domain
         fitted = lab.fit_classifier(
             lab.train, title="domain feature extractor", stream="extractor", name=section.name, options=section.options
         )

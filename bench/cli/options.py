@@ -30,6 +30,10 @@ ClassifierName = Annotated[
     str | None,
     _option(EXPERIMENT, "--classifier", "Classifier that is trained. Default: small_cnn.", "NAME"),
 ]
+ExtractorName = Annotated[
+    str | None,
+    _option(EXPERIMENT, "--extractor", "Features of the fidelity table, or timm:NETWORK. Default: domain.", "NAME"),
+]
 DataSpec = Annotated[
     str | None, _option(EXPERIMENT, "--data", "Data: phantom (the default), ham10000:DIR, folder:DIR.", "SPEC")
 ]

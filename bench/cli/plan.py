@@ -25,6 +25,7 @@ def plan(
     protocol: opt.ProtocolName = None,
     generator: opt.GeneratorName = None,
     classifier: opt.ClassifierName = None,
+    extractor: opt.ExtractorName = None,
     data: opt.DataSpec = None,
     preset: opt.PresetName = None,
     run_file: opt.RunFile = None,
@@ -51,7 +52,7 @@ def plan(
 
     config = opt.run_config(
         data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, preset=preset, run_file=run_file,
-        protocol=protocol, generator=generator, classifier=classifier,
+        protocol=protocol, generator=generator, classifier=classifier, extractor=extractor,
         device=device, precision=precision, threads=threads, store=store, out=out,
     )  # fmt: skip
     with make_reporter(console(stderr=True, plain=plain), plain=plain, summary=False) as reporter:

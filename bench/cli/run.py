@@ -36,6 +36,7 @@ def run(
     protocol: opt.ProtocolName = None,
     generator: opt.GeneratorName = None,
     classifier: opt.ClassifierName = None,
+    extractor: opt.ExtractorName = None,
     data: opt.DataSpec = None,
     preset: opt.PresetName = None,
     run_file: opt.RunFile = None,
@@ -58,7 +59,7 @@ def run(
     """
     config = opt.run_config(
         data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, preset=preset, run_file=run_file,
-        protocol=protocol, generator=generator, classifier=classifier,
+        protocol=protocol, generator=generator, classifier=classifier, extractor=extractor,
         device=device, precision=precision, threads=threads, store=store, out=out,
     )  # fmt: skip
     carry_out(config, opt.command_line(ctx), as_json=as_json, plain=plain)
@@ -85,7 +86,7 @@ def carry_out(config: RunConfig, command: str, *, as_json: bool, plain: bool) ->
     from bench.cli.console import console, print_json
     from bench.progress import make_reporter
 
-    for kind in ("protocol", "generator", "classifier", "extractor"):
+    for kind in ("protocol", "generator", "classifier", "extractor", "domain"):
         config.plugin(kind)  # a wrong name or option is told before torch is imported
     screen = console(stderr=as_json, plain=plain)
     try:
