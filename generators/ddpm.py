@@ -19,18 +19,20 @@ class PixelOptions(DiffusionOptions):
 
     patch  side of the pixel blocks that become channels before the UNet (1 for none): the network then works at
            1/patch of the resolution, at about 1/patch^2 of the cost
+    whiten noise is white in the principal directions of such blocks, scaled to equal variance, not in the pixels
     """
 
     steps: PositiveInt = 1500
     layers: PositiveInt = 1
     channels: tuple[Width, ...] = Field((96, 128), min_length=1)
     patch: PositiveInt = 4
+    whiten: bool = True
 
 
 class DDPM(DiffusionGenerator):
     """Pixel diffusion with a UNet, EMA, classifier-free guidance, DDIM or DPM-Solver++ sampling, and SDEdit."""
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     Config = PixelOptions
     config: PixelOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -75,11 +77,13 @@ class DDPM(DiffusionGenerator):
 
     def fit(self, train: Images, ctx: Context) -> None:
         """Train the UNet on ``train``; resumes from the context's checkpoint."""
-        from generators._diffusion.codecs import PixelCodec
+        from generators._diffusion.codecs import PixelCodec, WhitePixelCodec
         from generators._diffusion.model import DiffusionModel
         from generators._diffusion.training import evenly_spaced, train_denoiser
 
-        codec = PixelCodec.measured(evenly_spaced(train), self.config.patch, self.config.stride)
+        x = evenly_spaced(train)
+        pixels = PixelCodec.measured(x, self.config.patch, self.config.stride)
+        codec = WhitePixelCodec.measured(pixels, x) if self.config.whiten else pixels
         unet = train_denoiser(self.config, train, codec, ctx)
         codec.to("cpu")
         self._model = DiffusionModel(self.config, codec, unet, train.size, train.num_classes)
@@ -93,11 +97,12 @@ class DDPM(DiffusionGenerator):
         return denoiser_cost(self.config, 3 * self.config.patch**2, side)
 
     def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
-        from generators._diffusion.codecs import PixelCodec
+        from generators._diffusion.codecs import PixelCodec, WhitePixelCodec
         from generators._diffusion.model import DiffusionModel
         from generators._diffusion.networks import build_unet
 
-        codec, size = PixelCodec.from_state(state["codec"]), (state["size"][0], state["size"][1])
+        kind = WhitePixelCodec if self.config.whiten else PixelCodec
+        codec, size = kind.from_state(state["codec"]), (state["size"][0], state["size"][1])
         unet = build_unet(self.config, codec.code_shape(size), state["num_classes"])
         unet.load_state_dict(state["unet"])
         return DiffusionModel(self.config, codec, unet, size, state["num_classes"])

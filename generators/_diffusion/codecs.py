@@ -88,6 +88,46 @@ class PixelCodec:
         return cls(state["mean"], state["std"], state["patch"], state["stride"])
 
 
+class WhitePixelCodec:
+    """Codes of ``PixelCodec``, whitened: every direction of a pixel block has the same variance.
+
+    Pixels of a lesion are nearly equal to their neighbours, so that white noise hides their differences long before
+    their mean: at 32 px the mean colour of an image is settled in the first tenth of the way back from noise, a step
+    or two of a short sampler, and samples come out alike in colour. After whitening all directions of a block are
+    settled together (Hoogeboom et al. 2023, arXiv:2301.11093, shift the noise schedule to the same end).
+    ``mean`` float32 [C] and ``whitening`` float32 [C, C], C = 3 patch^2.
+    """
+
+    def __init__(self, pixels: PixelCodec, mean: Tensor, whitening: Tensor) -> None:
+        self.pixels, self.mean, self.whitening = pixels, mean.view(1, -1, 1, 1), whitening
+        self.inverse = torch.linalg.inv(whitening.double()).float()
+
+    @classmethod
+    def measured(cls, pixels: PixelCodec, x: Tensor) -> WhitePixelCodec:
+        """Codec whose codes of images ``x`` [N, 3, H, W] have mean 0 and the identity for covariance."""
+        return cls(pixels, *whitening_of(pixels.encode(x)))
+
+    def code_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        return self.pixels.code_shape(size)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return _mixed(self.whitening, self.pixels.encode(x) - self.mean)
+
+    def decode(self, z: Tensor, size: tuple[int, int]) -> Tensor:
+        return self.pixels.decode(_mixed(self.inverse, z) + self.mean, size)
+
+    def to(self, device: str) -> None:
+        self.pixels.to(device)
+        self.mean, self.whitening, self.inverse = (t.to(device) for t in (self.mean, self.whitening, self.inverse))
+
+    def state(self) -> dict[str, Any]:
+        return {"pixels": self.pixels.state(), "mean": self.mean.flatten(), "whitening": self.whitening}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> WhitePixelCodec:
+        return cls(PixelCodec.from_state(state["pixels"]), state["mean"], state["whitening"])
+
+
 class Bands:
     """An image as its coarse colours and the detail around them; both together are the image, exactly.
 

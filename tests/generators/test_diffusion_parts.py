@@ -12,7 +12,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.loop import Ema
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.autoencoder import build, kl_to_standard_normal, reconstruction_loss
-from generators._diffusion.codecs import Bands, LatentCodec, PixelCodec, to_float, to_uint8, whitening_of
+from generators._diffusion.codecs import (
+    Bands,
+    LatentCodec,
+    PixelCodec,
+    WhitePixelCodec,
+    to_float,
+    to_uint8,
+    whitening_of,
+)
 from generators._diffusion.cost import autoencoder_tallies, unet_tally
 from generators._diffusion.latent_options import LatentOptions
 from generators._diffusion.networks import build_unet
@@ -48,6 +56,20 @@ def test_pixel_codes_have_zero_mean_and_unit_variance_in_every_colour() -> None:
     z = PixelCodec.measured(x, 1, 1).encode(x)
     torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(3))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 30)])
+def test_white_pixel_codes_are_white_and_exact(size: tuple[int, int]) -> None:
+    smooth = torch.nn.functional.interpolate(torch.rand(300, 3, 4, 4), size=size, mode="bicubic", align_corners=False)
+    x = (smooth + 0.05 * torch.rand(300, 3, *size)) * 2 - 1
+    codec = WhitePixelCodec.measured(PixelCodec.measured(x, 2, 2), x)
+    z = codec.encode(x)
+    assert z.shape[1:] == codec.code_shape(size)
+    rows = z.permute(0, 2, 3, 1).reshape(-1, 12)
+    torch.testing.assert_close(torch.cov(rows.T, correction=0), torch.eye(12), rtol=0, atol=2e-3)
+    torch.testing.assert_close(codec.decode(z, size), x, rtol=0, atol=1e-4)
+    again = WhitePixelCodec.from_state(codec.state())
+    torch.testing.assert_close(again.encode(x), z)
 
 
 def test_images_of_one_colour_can_be_coded() -> None:
