@@ -30,7 +30,15 @@ ENDPOINTS = (
     "brier",
     "ece",
 )
-ACRONYMS = {"auc": "AUC", "fid": "FID", "kid": "KID", "ece": "ECE", "auc_macro": "AUC macro", "nn_ratio": "NN ratio"}
+ACRONYMS = {
+    "auc": "AUC",
+    "c_t": "C_T",
+    "fid": "FID",
+    "kid": "KID",
+    "ece": "ECE",
+    "auc_macro": "AUC macro",
+    "nn_ratio": "NN ratio",
+}
 PER_CLASS = ("fid", "kid", "coverage", "copy_rate")
 ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 

@@ -82,18 +82,21 @@ def print_measured(found: Measured, screen: Console, pairs: int) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     floor_title = f"real against real, n = {found.floor_n:,}"
-    for column in ("metric", "value and 95 % interval", floor_title, "n", "interval by"):
+    for column in ("metric", "value and 95 % interval", floor_title, "n"):
         table.add_column(column, overflow="fold")
     for name, e in found.metrics.items():
         floor = found.floor.get(name)
         beside = interval(EstimateRecord(**vars(floor))) if floor is not None else null_of(e)
         value = interval(EstimateRecord(**vars(e)))
-        table.add_row(title(name) + ARROWS[e.direction], value, beside, f"{e.n:,}", e.method)
+        table.add_row(title(name) + ARROWS[e.direction], value, beside, f"{e.n:,}")
     screen.print(Text.assemble("\n", ("extractor  ", "dim"), found.extractor, ("   images  ", "dim"), found.resize))
     screen.print(table)
     for why in dict.fromkeys(e.reason for e in found.metrics.values() if e.reason):
         names = ", ".join(title(n) for n, e in found.metrics.items() if e.reason == why)
         screen.print(Text(f"undefined, because {why}: {names}", style="yellow"), soft_wrap=True)
+    for how in dict.fromkeys(e.method for e in found.metrics.values() if e.method):
+        names = ", ".join(title(n) for n, e in found.metrics.items() if e.method == how)
+        screen.print(Text(f"{names}: {how}", style="dim"), soft_wrap=True)
     for note in found.notes:
         screen.print(Text(f"note: {note}"), soft_wrap=True)
     if pairs and found.pairs:
@@ -115,5 +118,5 @@ def title(name: str) -> str:
     from bench.report import ACRONYMS
 
     base, _, of = name.partition("[")
-    words = {**ACRONYMS, "fid_infinity": "FID ∞", "c_t": "C_T"}.get(base, base.replace("_", " "))
+    words = {**ACRONYMS, "fid_infinity": "FID ∞"}.get(base, base.replace("_", " "))
     return f"{words} {of.rstrip(']')}".strip()

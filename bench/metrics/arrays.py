@@ -90,6 +90,12 @@ def same_width(**arrays: Features) -> None:
 def in_canonical_order(rows: Features) -> Features:
     """The rows of ``rows`` [N, D] sorted by their bytes: sums over them then do not depend on the order given, to the
     last bit, and neither does a seeded choice among them."""
+    return np.ascontiguousarray(rows)[canonical_order(rows)]
+
+
+def canonical_order(rows: Features) -> Int:
+    """Positions int64 [N] of the rows of ``rows`` [N, D] when sorted by their bytes; as given where there are none."""
     plain = np.ascontiguousarray(rows)
-    order = np.argsort(plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).ravel(), kind="stable")
-    return plain[order]
+    if plain.ndim != 2 or not plain.size:
+        return np.arange(len(plain))
+    return np.argsort(plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).ravel(), kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -157,12 +156,18 @@ def _one_versus_rest(evidence: PredictionEvidence, seed: int, replicates: int) -
         )
         for c, name in enumerate(evidence.class_names)
     }
-    values = [e.value for e in out.values() if e.value is not None]
     missing = [name for name, e in out.items() if e.value is None]
-    macro = Estimate.undefined(f"{', '.join(missing)} is undefined", n=len(evidence.y), direction="higher")
-    if not missing:
-        macro = replace(macro, value=float(np.mean(values)), reason=None, method="mean one-vs-rest, no interval")
-    return out | {"auc_macro": macro}
+    if missing:
+        reason = f"{', '.join(missing)} is undefined"
+        return out | {"auc_macro": Estimate.undefined(reason, n=len(evidence.y), direction="higher")}
+    return out | {"auc_macro": defined(partial(_macro, evidence), len(evidence.y), "higher")}
+
+
+def _macro(evidence: PredictionEvidence) -> Estimate:
+    found = stats.macro_auc(evidence.y, evidence.scores, evidence.groups)
+    extra = {"se": found.se, "clustered_se": found.clustered_se}
+    method = "mean one-vs-rest; DeLong over all classes, logit"
+    return Estimate(found.value, found.low, found.high, len(evidence.y), "", "higher", method, extra=extra)
 
 
 def positive_score(evidence: PredictionEvidence) -> Float:

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from bench.contracts import Direction, Estimate, FeatureEvidence
 from bench.errors import UndefinedMetric
 from bench.metrics.arrays import Features, Float, Int, Kernel, features, in_canonical_order
+from bench.metrics.copying import measure_c_t
 from bench.metrics.estimates import PREFIX, defined
 from bench.metrics.frechet import frechet_distance, frechet_se
 from bench.metrics.kernel import kernel_distance
 from bench.metrics.prdc import PRDC, prdc
 from bench.metrics.privacy import Privacy, gate
+from bench.metrics.realism import measure_realism
 from bench.stats.checks import normal_quantile
 from bench.stats.resample import draw_counts
 
@@ -35,12 +37,14 @@ Array = NDArray[Any]
 def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_000) -> dict[str, Estimate]:
     """All metrics of one synthetic set: name -> estimate, undefined ones with their reason.
 
-    Fidelity against held-out reals at equal n: "fid", "kid", "precision", "recall", "density", "coverage"; by class
-    "fid[CLASS]", "kid[CLASS]", "coverage[CLASS]". Memorization against train: "copy_rate", "nn_ratio",
-    "share_nearer_train", "authenticity", and the same under each of ``evidence.encoders`` as "copy_rate[ENCODER]"...
-    with, beside each, what held-out reals give ("null" in ``extra``) where that is defined.
+    Fidelity against held-out reals at equal n: "fid", "kid", "precision", "recall", "density", "coverage", the same by
+    class as "fid[CLASS]"..., and "realism". Memorization against train: "c_t", "copy_rate", "nn_ratio",
+    "share_nearer_train", "authenticity", and the last four under each of ``evidence.encoders`` as
+    "copy_rate[ENCODER]"... with, beside each, what held-out reals give ("null" in ``extra``) where that is defined.
     """
     out = measure_fidelity(evidence.held_out, evidence.synthetic, seed, replicates)
+    real, drawn, n = equal_n(evidence.held_out, evidence.synthetic, seed)
+    out["realism"] = defined(partial(measure_realism, real, drawn, seed, replicates=replicates), n, "higher")
     for c, name in enumerate(evidence.class_names):
         real = evidence.held_out[evidence.held_out_labels == c]
         synthetic = evidence.synthetic[evidence.synthetic_labels == c]
@@ -50,6 +54,8 @@ def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_0
         }
     sets = evidence.train, evidence.held_out, evidence.synthetic
     privacy = Privacy(*sets, evidence.train_groups, seed, replicates).measure()
+    copying = partial(measure_c_t, evidence.held_out, evidence.synthetic, evidence.train, None, seed, replicates)
+    privacy["c_t"] = defined(copying, len(evidence.synthetic), "none")
     for encoder, arrays in evidence.encoders.items():
         found = Privacy(*arrays, evidence.train_groups, seed, replicates).measure()
         privacy |= {f"{metric}[{encoder}]": estimate for metric, estimate in found.items()}
@@ -143,9 +149,8 @@ def measure_class(real: Array, synthetic: Array, name: str, seed: int, replicate
     if len(synthetic) == 0 and len(real) > 0:
         absent = Estimate(0.0, 0.0, 0.0, len(real), "", "higher", f"no synthetic image of class {name}")
         reason = f"no synthetic image is of class {name}"
-        return {"coverage": absent} | {
-            metric: Estimate.undefined(reason, n=0, direction="lower") for metric in ("fid", "kid")
-        }
+        others = {m: Estimate.undefined(reason, n=0, direction=d) for m, d in directions.items()}
+        return others | {"coverage": absent}
     if n < LEAST_PER_CLASS:
         reason = f"class {name} has n = {n} and at least {LEAST_PER_CLASS} are needed"
         return {metric: Estimate.undefined(reason, n=n, direction=d) for metric, d in directions.items()}

@@ -117,10 +117,12 @@ def authenticity(train: ArrayLike, synthetic: ArrayLike) -> Share:
     """Share of synthetic images farther from their nearest training image than that one is from the rest of train.
 
     train [T, D], T >= 2; synthetic [M, D] or [8, M, D] (Alaa et al. 2022, arXiv:2102.08921, section 4). 0 for copies,
-    1 for noise, and about .7, not 1, for held-out reals. The lowest index is taken among equally near images.
+    1 for noise, and about .7, not 1, for held-out reals. Among equally near training images the first in canonical
+    order is taken, so that the order given changes nothing.
     """
-    rows, distances = nearest(synthetic, features(train, "train", least=2), "synthetic")
-    return authenticity_of(rows, distances, own_distances(train))
+    reference = in_canonical_order(features(train, "train", least=2))
+    rows, distances = nearest(synthetic, reference, "synthetic")
+    return authenticity_of(rows, distances, own_distances(reference))
 
 
 def own_distances(train: ArrayLike) -> Float:

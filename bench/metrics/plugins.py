@@ -6,6 +6,7 @@ work between metrics. These classes give single numbers by name and are the patt
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,8 +14,11 @@ import numpy as np
 from bench.contracts import Direction, Estimate, FeatureEvidence, PredictionEvidence
 from bench.metrics import generation
 from bench.metrics.classification import measure_auc, measure_calibration, measure_ranking, positive_score
+from bench.metrics.copying import measure_c_t
 from bench.metrics.estimates import defined
+from bench.metrics.extrapolation import frechet_infinity
 from bench.metrics.privacy import Privacy
+from bench.metrics.realism import measure_realism
 
 REPLICATES = 2_000
 Needs = Literal["predictions", "features"]
@@ -126,6 +130,29 @@ class Coverage(_Fidelity):
     name = "coverage"
 
 
+class Realism(_Fidelity):
+    """Median realism of the synthetic images given held-out reals."""
+
+    name = "realism"
+
+    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
+        seed = _seed(rng)
+        real, drawn, n = generation.equal_n(evidence.held_out, evidence.synthetic, seed)
+        return defined(partial(measure_realism, real, drawn, seed, replicates=REPLICATES), n, "higher")
+
+
+class FIDInfinity(_Fidelity):
+    """Fréchet distance to held-out reals, extrapolated to infinitely many images of both."""
+
+    name = "fid_infinity"
+    direction = "lower"
+
+    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
+        seed = _seed(rng)
+        real, drawn, n = generation.equal_n(evidence.held_out, evidence.synthetic, seed)
+        return defined(partial(frechet_infinity, real, drawn, seed=seed), n, "lower")
+
+
 class _Privacy:
     name: ClassVar[str]
     version: ClassVar[str] = "1"
@@ -136,6 +163,16 @@ class _Privacy:
         sets = evidence.train, evidence.held_out, evidence.synthetic
         privacy = Privacy(*sets, evidence.train_groups, _seed(rng), REPLICATES)
         return defined(getattr(privacy, self.name), len(evidence.synthetic), self.direction)
+
+
+class CopyingStatistic(_Privacy):
+    """Data-copying statistic over k-means cells: below about -3 null deviations the synthetic images copy train."""
+
+    name = "c_t"
+
+    def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
+        sets = evidence.held_out, evidence.synthetic, evidence.train
+        return defined(partial(measure_c_t, *sets, None, _seed(rng), REPLICATES), len(evidence.synthetic), "none")
 
 
 class CopyRate(_Privacy):

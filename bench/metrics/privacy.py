@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Direction, Estimate
 from bench.metrics import memorization
-from bench.metrics.arrays import Float
+from bench.metrics.arrays import Float, canonical_order
 from bench.metrics.estimates import defined, of_share
 
 Array = NDArray[Any]
@@ -30,9 +30,11 @@ class Privacy:
         self, train: Array, held_out: Array, synthetic: Array, groups: Any, seed: int, replicates: int
     ) -> None:
         train = np.asarray(train)
-        self.train = train[0] if train.ndim == 3 else train
+        train = train[0] if train.ndim == 3 else train
+        order = canonical_order(train)  # so that ties do not depend on the order given
+        self.train, self.groups = train[order], None if groups is None else np.asarray(groups)[order]
         self.held_out, self.synthetic = np.asarray(held_out), np.asarray(synthetic)
-        self.groups, self.seed, self.replicates = groups, seed, replicates
+        self.seed, self.replicates = seed, replicates
 
     @cached_property
     def of_synthetic(self) -> memorization.TrainNeighbours:

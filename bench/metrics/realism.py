@@ -17,6 +17,8 @@ from bench.metrics.arrays import Features, Float, Int, features, in_canonical_or
 from bench.metrics.neighbours import Cloud, clouds, exact_kth, exact_squares, lower_bounds, upper_of
 from bench.metrics.privacy import median_interval
 
+MOST = 1e3  # a copy has R = infinity, which has no place in an average
+
 
 def realism(real: ArrayLike, synthetic: ArrayLike, k: int = 3) -> Float:
     """Realism float64 [M] of ``synthetic`` [M, D] given ``real`` [N, D], N > k, in the order of ``synthetic``.
@@ -58,9 +60,12 @@ def _ratios(points: Cloud, balls: Cloud, i: Int, j: Int, squares: Float) -> Floa
 
 
 def measure_realism(real: ArrayLike, synthetic: ArrayLike, seed: int, k: int = 3, replicates: int = 1_000) -> Estimate:
-    """Median realism of ``synthetic`` [M, D] with bootstrap limits; share with R >= 1 and 5 % quantile in ``extra``."""
+    """Median realism of ``synthetic`` [M, D] with bootstrap limits, each R counted up to 1,000.
+
+    ``extra``: share with R >= 1, 5 % quantile.
+    """
     found = realism(real, in_canonical_order(features(synthetic, "synthetic")), k)
-    capped = np.minimum(found, np.finfo(np.float64).max)  # an infinite value is a value; its median is finite or capped
+    capped = np.minimum(found, MOST)
     low, high = median_interval(capped, seed, replicates)
     extra = {"share_realistic": float(np.mean(found >= 1)), "q05": float(np.quantile(capped, 0.05)), "k": k}
     method = f"median; k = {k}, balls up to the median radius; bootstrap over synthetic images"

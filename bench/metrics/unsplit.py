@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.contracts import Estimate
-from bench.metrics.arrays import features
+from bench.metrics.arrays import canonical_order, features
 from bench.metrics.estimates import defined, of_share
 from bench.metrics.memorization import CopyRate, Nearest, authenticity_of, nearest, own_distances
 from bench.metrics.neighbours import k_nearest
@@ -45,6 +45,7 @@ def measure_unsplit(reals: NDArray[Any], synthetic: NDArray[Any]) -> dict[str, E
     "authenticity" as in :func:`bench.metrics.authenticity`, null of the reals among themselves in ``extra``.
     """
     n = synthetic.shape[-2]
+    reals = reals[..., canonical_order(_plain(reals)), :]  # so that ties do not depend on the order given
     return {
         "copy_rate": defined(partial(_copy_rate, reals, synthetic), n, "lower"),
         "authenticity": defined(partial(_authenticity, reals, synthetic), n, "none"),

@@ -11,8 +11,10 @@ score >= threshold. What has no value raises :class:`bench.errors.UndefinedMetri
 from bench.stats.bootstrap import Bootstrapped, bootstrap_statistics, stratified_bootstrap
 from bench.stats.calibration import brier, expected_calibration_error, log_loss, reliability_curve
 from bench.stats.intervals import proportion_interval
+from bench.stats.multiclass import MacroAUC, macro_auc
 from bench.stats.multiplicity import Standing, benjamini_hochberg, holm, standings
 from bench.stats.paired import McNemar, mcnemar
+from bench.stats.pairs import PairMean, balanced_pairs, pair_mean
 from bench.stats.power import (
     cases_for_paired_difference,
     minimum_detectable_difference,
@@ -39,11 +41,14 @@ __all__ = [
     "AUC",
     "ArmDifference",
     "Bootstrapped",
+    "MacroAUC",
     "McNemar",
+    "PairMean",
     "PairedAUC",
     "Standing",
     "auc",
     "average_precision",
+    "balanced_pairs",
     "benjamini_hochberg",
     "bootstrap_statistics",
     "brier",
@@ -53,9 +58,11 @@ __all__ = [
     "expected_calibration_error",
     "holm",
     "log_loss",
+    "macro_auc",
     "mcnemar",
     "minimum_detectable_difference",
     "minimum_detectable_paired_difference",
+    "pair_mean",
     "partial_auc",
     "power_of_difference",
     "power_of_paired_proportions",

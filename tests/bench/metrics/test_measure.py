@@ -130,6 +130,8 @@ class TestPredictions:
         each = [stats.auc(given.y == c, given.scores[:, c].astype(float)) for c in range(4)]
         assert [found[f"auc[class{c}]"].value for c in range(4)] == each
         assert found["auc_macro"].value == pytest.approx(np.mean(each))
+        assert found["auc_macro"].low < np.mean(each) < found["auc_macro"].high
+        assert found["auc_macro"].extra["clustered_se"] > 0
         assert found["auc"].value == each[1]
 
 
@@ -208,6 +210,7 @@ class TestFeatures:
         dropped = replace(given, synthetic_labels=np.zeros_like(given.synthetic_labels))
         found = metrics.measure_features(dropped, 0, 100)
         assert found["coverage[melanoma]"].value == 0
+        assert found["density[melanoma]"].reason == "no synthetic image is of class melanoma"
         assert found["fid[melanoma]"].reason == "no synthetic image is of class melanoma"
 
     def test_small_class_has_its_n_in_the_reason(self, manifold):
@@ -243,6 +246,7 @@ PLUGINS = [
     *(plugins.AUC, plugins.PartialAUC, plugins.AveragePrecision, plugins.Brier, plugins.LogLoss),
     *(plugins.CalibrationError, plugins.FID, plugins.KID, plugins.Precision, plugins.Recall, plugins.Density),
     *(plugins.Coverage, plugins.CopyRate, plugins.NeighbourRatio, plugins.ShareNearerTrain, plugins.Authenticity),
+    *(plugins.Realism, plugins.CopyingStatistic),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_trimmed_mean_is_the_one_of_the_field_and_its_error_is_right():
 def test_batches_change_nothing_and_the_seed_does(ctx, tmp_path, monkeypatch):
     found = path_length(Styled(), LABELS[:50], squared, ctx)
     other = path_length(Styled(), LABELS[:50], squared, StageContext(1, tmp_path))
-    monkeypatch.setattr("bench.metrics.path_length.BATCH", 7)
+    monkeypatch.setattr(import_module("bench.metrics.path_length"), "BATCH", 7)
     assert path_length(Styled(), LABELS[:50], squared, ctx).value == pytest.approx(found.value, rel=1e-12)
     assert other.value != found.value
 
