@@ -1,0 +1,1 @@
+"""The falsification list: every test is named after its number there."""
