@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.arrays import Features, Float, Frechet, Int, features, in_canonical_order, same_width
+from bench.metrics.arrays import Features, Float, Frechet, features, in_canonical_order, same_width
 
 
 @dataclass(frozen=True)
@@ -105,46 +105,52 @@ def _norm_by_eigenvalues(matrix: Float, tolerance: float) -> float | None:
     return float(np.sum(np.sqrt(values)) - (np.sqrt(scale) if empty else 0.0))
 
 
-def frechet_se(x: ArrayLike, y: ArrayLike, blocks: int = 10, seed: int = 0) -> float:
-    """Standard error of the Fréchet distance by the delete-a-block jackknife of each side.
+def frechet_se(x: ArrayLike, y: ArrayLike) -> float:
+    """Standard error of the Fréchet distance of ``x`` [n, D] and ``y`` [m, D] by the infinitesimal jackknife.
 
-    Rows are dealt to ``blocks`` random blocks (seeded); var = sum over both sides of (g - 1)/g · Σ (d_(-j) - mean)²
-    (Shao & Wu 1989). Unlike a bootstrap it does not duplicate rows, which would bias the distance upward.
+    The influence of row i on x's side is, with z_i = x_i - m_x and c = n / (n - 1),
+
+        IF_i = 2 (m_x - m_y)·z_i + c |z_i|² - 2 c z_iᵀ G z_i + const,   G = d tr (S_x S_y)^½ / d S_x
+
+    and var = var(IF_x) / n + var(IF_y) / m (Efron 1982, chapter 6). It agrees with a delete-a-block jackknife at the
+    cost of one decomposition instead of one a block, and like that one is too large by up to 1.4 where both sets come
+    from one distribution. n, m >= 4. A bootstrap would duplicate rows and so bias the distance itself.
     """
     a, b = features(x, "x", least=4), features(y, "y", least=4)
     same_width(x=a, y=b)
     a, b = in_canonical_order(a), in_canonical_order(b)
-    blocks = min(blocks, len(a) // 2, len(b) // 2)
-    rng = np.random.default_rng(seed)
-    parts = [np.array_split(rng.permutation(len(rows)), blocks) for rows in (a, b)]
-    if max(len(a), len(b)) <= a.shape[1]:
-        left = _gram_jackknife(a, b, parts)
-    else:
-        whole = moments(a), moments(b)
-        left = [
-            [float(distance_of(moments(np.delete(a, part, axis=0)), whole[1]).raw) for part in parts[0]],
-            [float(distance_of(whole[0], moments(np.delete(b, part, axis=0))).raw) for part in parts[1]],
-        ]
-    return float(np.sqrt(sum((blocks - 1) * np.var(values) for values in left)))
+    of_a, of_b = moments(a), moments(b)
+    cross = of_a.factor @ of_b.factor.T
+    if cross.shape[0] > cross.shape[1]:
+        a, b, of_a, of_b, cross = b, a, of_b, of_a, cross.T
+    values, left = np.linalg.eigh(cross @ cross.T)
+    singular = np.sqrt(np.clip(values, 0, None))
+    inverse = np.divide(1, singular, out=np.zeros_like(singular), where=singular > 1e-7 * singular[-1])
+    difference = of_a.mean - of_b.mean
+    of_first = _influence_variance(a, of_a, difference, left, singular)
+    return float(np.sqrt(of_first + _influence_variance(b, of_b, -difference, cross.T @ left, inverse)))
 
 
-def _gram_jackknife(a: Features, b: Features, parts: list[list[Int]]) -> list[list[float]]:
-    """Distances without each block, from inner products alone: nothing of size D is touched twice."""
-    pooled = np.concatenate([a, b]).mean(axis=0, dtype=np.float64)
-    u, v = a - pooled, b - pooled
-    grams = u @ u.T, v @ v.T, u @ v.T
-    every = np.arange(len(a)), np.arange(len(b))
-    return [
-        [_gram_distance(grams, np.setdiff1d(every[0], part), every[1]) for part in parts[0]],
-        [_gram_distance(grams, every[0], np.setdiff1d(every[1], part)) for part in parts[1]],
-    ]
+def _influence_variance(rows: Features, of: Moments, difference: Float, basis: Float, weights: Float) -> float:
+    """var(IF) / n of one side; 2 c z_iᵀ G z_i = c Σ_k weights_k (basis_k · a_i)² where z_i = Fᵀ a_i."""
+    n = len(rows)
+    influence = np.empty(n)
+    for start in range(0, n, 2048):
+        part = slice(start, start + 2048)
+        z = rows[part] - of.mean
+        rows_are_factor = n <= rows.shape[1]
+        along = np.sqrt(n - 1) * basis[part] if rows_are_factor else _coordinates(of.factor, z) @ basis
+        curved = np.einsum("nd,nd->n", z, z) - np.einsum("nk,k,nk->n", along, weights, along)
+        influence[part] = 2 * z @ difference + n / (n - 1) * curved
+    return float(np.var(influence, ddof=1) / n)
 
 
-def _gram_distance(grams: tuple[Float, Float, Float], i: Int, j: Int) -> float:
-    """Fréchet distance of rows i and j from their inner products (Gram matrices [n, n], [m, m], [n, m])."""
-    xx, yy, xy = grams[0][np.ix_(i, i)], grams[1][np.ix_(j, j)], grams[2][np.ix_(i, j)]
-    mean_term = xx.mean() + yy.mean() - 2 * xy.mean()
-    traces = [(np.trace(g) - g.mean() * len(g)) / (len(g) - 1) for g in (xx, yy)]
-    centred = xy - xy.mean(axis=0) - xy.mean(axis=1)[:, None] + xy.mean()
-    cross = nuclear_norm(centred / np.sqrt((len(i) - 1.0) * (len(j) - 1.0)))
-    return float(mean_term + sum(traces) - 2 * cross)
+def _coordinates(factor: Float, z: Float) -> Float:
+    """a [b, R] with z = a F for rows z [b, D]; where F is singular, of those parts that F can give."""
+    if np.diagonal(factor).min() <= 0 or np.any(np.tril(factor, -1)):  # scaled eigenvectors: orthogonal rows
+        lengths = np.einsum("rd,rd->r", factor, factor)
+        present = lengths > 1e-12 * lengths.max()
+        return np.asarray(z @ factor.T * np.divide(1, lengths, out=np.zeros_like(lengths), where=present))
+    from scipy.linalg import solve_triangular
+
+    return np.asarray(solve_triangular(factor.T, z.T, lower=True).T)

@@ -83,7 +83,7 @@ def measure_fidelity(
     real, synthetic, n = equal_n(real, synthetic, seed)
     out: dict[str, Estimate] = {}
     if "fid" in only:
-        out["fid"] = defined(partial(measure_fid, real, synthetic, seed), n, "lower")
+        out["fid"] = defined(partial(measure_fid, real, synthetic), n, "lower")
     if "kid" in only:
         out["kid"] = defined(partial(measure_kid, real, synthetic), n, "lower")
     shares = [name for name in only if name in MANIFOLD]
@@ -99,11 +99,11 @@ def _manifold(real: Array, synthetic: Array, names: Sequence[str], seed: int, re
     return {name: _of_manifold(found, name, len(real), seed, replicates) for name in names}
 
 
-def measure_fid(real: Features, synthetic: Features, seed: int) -> Estimate:
+def measure_fid(real: Features, synthetic: Features) -> Estimate:
     x, y = features(real, "held_out", least=4), features(synthetic, "synthetic", least=4)
-    found, se = frechet_distance(x, y), frechet_se(x, y, seed=seed)
+    found, se = frechet_distance(x, y), frechet_se(x, y)
     low, high = max(0.0, found.raw - Z95 * se), max(0.0, found.raw + Z95 * se)
-    method = "ddof 1; delete-a-block jackknife, 10 blocks a side"
+    method = "ddof 1; infinitesimal jackknife"
     return Estimate(float(found), low, high, len(x), "", "lower", method, extra={"raw": found.raw, "se": se})
 
 
