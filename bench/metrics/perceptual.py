@@ -6,6 +6,7 @@ makes one from the network of the ``lpips`` package.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -107,19 +108,24 @@ def checked_distance(distance: Distance, a: Float32, b: Float32) -> Float:
 class lpips_distance:
     """LPIPS v0.1 as a :data:`Distance`, from the ``lpips`` package: its own linear layers, and a given backbone.
 
-    net       "alex" (the package's default for comparing images) or "vgg" (that of path length)
+    net       "vgg" (that of path length) or "alex" (the package's default for comparing images)
     backbone  ImageNet weights under torchvision's names ("features.0.weight", ...): a safetensors file, or name ->
-              array. Nothing is downloaded. Raises :class:`ConfigError` that names a missing or misshapen tensor.
+              array; None: those of `bench weights fetch vgg16`. Nothing is downloaded here.
+
+    Raises :class:`ConfigError` that names a missing or misshapen tensor, or says how to get the weights.
     """
 
-    def __init__(self, backbone: Path | Mapping[str, Any], net: str = "alex", device: str = "cpu") -> None:
+    def __init__(self, backbone: Path | Mapping[str, Any] | None = None, net: str = "vgg", device: str = "cpu") -> None:
         import lpips
         import torch
 
         if net not in SMALLEST:
             raise ConfigError(f"LPIPS network {net!r} is unknown: use {' or '.join(SMALLEST)}")
         self.net, self.device = net, device
-        model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+        backbone = _fetched(net) if backbone is None else backbone
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package calls torchvision in the way of its older versions
+            model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
         self.identity = f"lpips-{net}-0.1:{_load_backbone(model.net, backbone)}"
         self.model = model.to(device).eval()
         self._torch = torch
@@ -155,6 +161,14 @@ def _load_backbone(network: Any, backbone: Path | Mapping[str, Any]) -> str:
         parameter.data.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))
         digest.update(key.encode() + np.ascontiguousarray(values, dtype=np.float32).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _fetched(net: str) -> Path:
+    from bench.weights import locate
+
+    if net != "vgg":
+        raise ConfigError(f"LPIPS ({net}) needs a backbone: torchvision's ImageNet weights as a safetensors file")
+    return locate("vgg16")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -117,6 +117,19 @@ def test_features_are_made_once_for_each_content(places, tmp_path, monkeypatch):
     assert sum(made) == 760
 
 
+def test_the_registered_pixels_are_the_built_in_ones(places, tmp_path):
+    """By name and by class: one identity, so one entry of the store, and the same features."""
+    from bench.extractors.plain import Pixels
+
+    store = Store(tmp_path)
+    first = measure_folders(places["real"], places["synthetic"], store=store)
+    again = measure_folders(places["real"], places["synthetic"], extractor="bench.extractors.plain:Pixels", store=store)
+    assert again.plain() == first.plain()
+    assert len(list(store.stages())) == 2
+    pixels = moles(3, 0)
+    assert np.array_equal(Pixels()(pixels), folders.PixelExtractor()(pixels))
+
+
 def test_killed_pass_goes_on_at_its_last_block(places, tmp_path, monkeypatch):
     store, made = Store(tmp_path / "store"), []
     original = folders.PixelExtractor.__call__

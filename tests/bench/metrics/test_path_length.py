@@ -158,6 +158,6 @@ def test_smoother_network_has_the_shorter_path_by_lpips(tmp_path):
                 images = net(torch.from_numpy(z)[:, :, None, None]) * self.contrast
             return (127.5 + 127.5 * images).permute(0, 2, 3, 1).numpy()
 
-    distance, ctx = lpips_distance(drawn_backbone("alex")), StageContext(0, tmp_path)
+    distance, ctx = lpips_distance(drawn_backbone("alex"), "alex"), StageContext(0, tmp_path)
     strong, weak = (path_length(Small(c), LABELS[:24], distance, ctx, eps=1e-2) for c in (1.0, 0.2))
     assert 0 < weak.value < strong.value

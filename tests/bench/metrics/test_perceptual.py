@@ -17,16 +17,14 @@ def drawn_backbone(net: str, seed: int = 0) -> dict[str, np.ndarray]:
     torch = pytest.importorskip("torch")
     models = pytest.importorskip("torchvision.models")
     torch.manual_seed(seed)
-    made = {"alex": models.alexnet, "vgg": models.vgg16}[net](weights=None, init_weights=False) if net == "vgg" else (
-        models.alexnet(weights=None)
-    )  # fmt: skip
-    return {name: value.numpy() for name, value in made.state_dict().items() if name.startswith("features.")}
+    features = {"alex": models.alexnet, "vgg": models.vgg16}[net](weights=None).features
+    return {f"features.{name}": value.numpy() for name, value in features.state_dict().items()}
 
 
 @pytest.fixture(scope="module")
 def alex() -> lpips_distance:
     pytest.importorskip("lpips")
-    return lpips_distance(drawn_backbone("alex"))
+    return lpips_distance(drawn_backbone("alex"), "alex")
 
 
 def l2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -59,15 +57,34 @@ def test_weights_from_a_file_and_their_digest(alex, tmp_path: Path):
 
     weights = {k: np.ascontiguousarray(v) for k, v in drawn_backbone("alex").items()}
     save_file(weights, tmp_path / "alex.safetensors")
-    assert lpips_distance(tmp_path / "alex.safetensors").identity == alex.identity
-    assert lpips_distance(drawn_backbone("alex", seed=1)).identity != alex.identity
+    assert lpips_distance(tmp_path / "alex.safetensors", "alex").identity == alex.identity
+    assert lpips_distance(drawn_backbone("alex", seed=1), "alex").identity != alex.identity
     with pytest.raises(ConfigError, match=r"no\.safetensors: no such file"):
-        lpips_distance(tmp_path / "no.safetensors")
+        lpips_distance(tmp_path / "no.safetensors", "alex")
     del weights["features.3.bias"]
     with pytest.raises(ConfigError, match=r"tensor 'features\.3\.bias' is missing, expected \(192,\)"):
-        lpips_distance(weights)
+        lpips_distance(weights, "alex")
     with pytest.raises(ConfigError, match="'resnet' is unknown"):
         lpips_distance(weights, net="resnet")
+
+
+def test_weights_of_the_cache(tmp_path: Path, monkeypatch):
+    """What `bench weights fetch vgg16` keeps is the backbone of LPIPS (vgg)."""
+    from safetensors.numpy import save_file
+
+    monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))
+    with pytest.raises(ConfigError, match="bench weights fetch vgg16"):
+        lpips_distance()
+    with pytest.raises(ConfigError, match="needs a backbone"):
+        lpips_distance(net="alex")
+    weights = {k: np.ascontiguousarray(v) for k, v in drawn_backbone("vgg").items()}
+    (tmp_path / "vgg16").mkdir()
+    save_file(weights, tmp_path / "vgg16" / "weights.safetensors")
+    distance = lpips_distance()
+    assert distance.identity == lpips_distance(weights).identity
+    a, b = (tiny_images(1, size=32, seed=s).pixels.astype(np.float32) for s in (0, 1))
+    assert np.all(distance(a, b) > 0)
+    assert np.all(distance(a, a) == 0)
 
 
 def test_images_too_small_for_the_network(alex):
