@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.data.base import DataConfig, Prepared
+from bench.data.prepare import resolve
 from bench.errors import ConfigError, DataError, UndefinedMetric
 from bench.metrics import nearest
 from bench.selfcheck import CHECKS, Finding, Ground, Verdict, make_extractor, prepare_ground, trusted
@@ -106,6 +107,26 @@ def test_an_image_is_computed_once_and_its_features_do_not_depend_on_the_others(
     again = counted.features(ground.train.pixels[5:15])
     assert seen == [10, 5]
     np.testing.assert_array_equal(first[5:], again[:5])
+
+
+def test_pixels_are_dropped_when_they_grow_too_many_and_drawn_again_alike(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.selfcheck.ground.KEPT_BYTES", 3 * ground.n * 32 * 32 * 3)
+    small = replace(ground, _drawn={})
+    first = small.draw("copy-noise")
+    for sd in (3.0, 4.0, 5.0):
+        small.draw("copy-noise", sd=sd)
+    assert len(small._drawn) <= 3
+    again = small.draw("copy-noise")
+    assert again is not first
+    np.testing.assert_array_equal(again.pixels, first.pixels)
+    np.testing.assert_array_equal(again.x, first.x)
+
+
+def test_a_subset_that_was_not_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no images.npz in .*; it is written by bench selfcheck"):
+        resolve(DataConfig(spec=f"bench.selfcheck.subset:Subset:{tmp_path}"))
 
 
 def test_the_standard_error_of_exchange_is_that_of_random_exchanges() -> None:

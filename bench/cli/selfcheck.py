@@ -44,6 +44,7 @@ def selfcheck(
     on_bad: opt.OnBad = None,
     preset: opt.PresetName = None,
     sets: opt.Sets = None,
+    device: opt.Device = None,
     store: opt.StoreDir = None,
     as_json: opt.AsJson = False,
     plain: opt.Plain = False,
@@ -59,7 +60,7 @@ def selfcheck(
 
     sized = [*([f"data.resolution={resolution}"] if resolution else []), *(sets or [])]
     config = opt.run_config(
-        data=data, task=task, on_bad=on_bad, seeds=None, sets=sized, preset=preset or "cpu", store=store
+        data=data, task=task, on_bad=on_bad, seeds=None, sets=sized, preset=preset or "cpu", store=store, device=device
     )
     numbers = parse_numbers(only)
     screen = console(stderr=True, plain=plain)
@@ -91,10 +92,11 @@ def parse_numbers(text: str | None) -> list[int] | None:
 
 
 def _ground(config: RunConfig, extractor: str, images: int, folder: Path) -> Ground:
+    from bench.environment import resolve_device
     from bench.selfcheck import make_extractor, prepare_ground
 
     def chosen(sets: Any) -> Any:
-        return make_extractor(extractor, sets, folder)
+        return make_extractor(extractor, sets, folder, resolve_device(config.device))
 
     return prepare_ground(config.effective_data(), chosen, folder, config.store, images)
 

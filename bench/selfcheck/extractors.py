@@ -22,10 +22,10 @@ DOMAIN_OPTIONS: dict[str, Any] = {"steps": 150, "widths": (16, 32, 64), "blocks"
 class Domain:
     """Penultimate features of a classifier fitted on ``images``, float32 [N, D]; deterministic on the CPU."""
 
-    def __init__(self, images: Images, workdir: Path, classifier: str = "small_cnn", seed: int = 0) -> None:
+    def __init__(self, images: Images, workdir: Path, device: str = "cpu", classifier: str = "small_cnn") -> None:
         cls = registry.load("classifier", classifier)
         self._model = cls(registry.effective_config("classifier", classifier, cls, "", DOMAIN_OPTIONS))
-        self._ctx = StageContext(seed, workdir / "domain")
+        self._ctx = StageContext(0, workdir / "domain", device)
         self._model.fit(images, images.take(np.arange(min(64, len(images)))), self._ctx)
         trained_on = hashlib.sha256(images.key.encode()).hexdigest()[:12]
         self.identity = f"domain:{classifier}@{cls.version}:{images.size[0]}px:{trained_on}"
@@ -35,9 +35,9 @@ class Domain:
         return np.asarray(self._model.embed(pixels, self._ctx), dtype=np.float32)
 
 
-def make_extractor(name: str, sets: dict[str, Images], workdir: Path) -> Extractor:
-    """``domain``, fitted on the spare images; or one of the registered extractors, such as ``pixels``.
+def make_extractor(name: str, sets: dict[str, Images], workdir: Path, device: str = "cpu") -> Extractor:
+    """``domain``, fitted on the spare images; or one of the registered extractors, such as ``pixels``; on ``device``.
 
     Raises :class:`bench.errors.ConfigError` for a name that is not known.
     """
-    return Domain(sets["spare"], workdir) if name == "domain" else make(name)
+    return Domain(sets["spare"], workdir, device) if name == "domain" else make(name, device)

@@ -22,6 +22,7 @@ from bench.pixels import PixelArray, UInt8
 
 PARTS = ("train", "held_out", "oracle", "judge", "spare")
 LEAST = 120  # images a set: a 1 % quantile needs 100
+KEPT_BYTES = 2**30
 
 
 class Extractor(Protocol):
@@ -106,6 +107,8 @@ class Ground:
             model = self._fitted(control, fit_seed, options)
             pixels = model.sample(labels, StageContext(seed, self.workdir / "sample"))
             parents = getattr(model, "last_parents", None)
+            if sum(kept.pixels.nbytes for kept in self._drawn.values()) + pixels.nbytes > KEPT_BYTES:
+                self._drawn.clear()  # drawn again when needed; their features are kept
             self._drawn[key] = Drawn(pixels, labels, self.features(pixels), parents)
         return self._drawn[key]
 

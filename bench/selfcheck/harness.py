@@ -27,13 +27,13 @@ SECONDS = 0.4
 @claim(17, "a generator that hands out test images makes the run fail", "leak guard")
 def peeker_fails(ground: Ground) -> Verdict:
     """``test-peeker`` in a whole run: a leak error that names a test image, a failed record. ``copy`` runs through."""
-    test_ids = set(map(str, ground.judge.ids))
     message, status = _run(ground, "test-peeker")
-    named = [i for i in test_ids if i in message]
+    named = [i for i in map(str, ground.judge.ids) if i in message]
     _, honest = _run(ground, "copy")
     passed = bool(named) and "only evaluation may see" in message and status == "failed" and honest == "complete"
-    observed = f"test-peeker: {status}, {message[:160] or 'no leak found'}; copy: {honest}"
-    return Verdict(passed, observed, "failed, naming a test image; copy complete", {"named": float(len(named))})
+    found = f"its error names {', '.join(named[:1])}" if named else message or "no leak found"
+    observed = f"test-peeker: {status}, {found}; copy: {honest}"
+    return Verdict(passed, observed, "failed, naming a test image; copy complete", {"named": len(named)})
 
 
 def _run(ground: Ground, generator: str) -> tuple[str, str]:

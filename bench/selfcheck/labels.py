@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -26,26 +27,34 @@ REPLICATES = 100
 def wrong_labels(ground: Ground) -> Verdict:
     """``class-swap`` and ``label-shuffle`` give the images of ``copy`` under other labels: all of train, each once.
 
-    Exposed: the Fréchet or kernel distances of the classes together exceed those of ``copy`` by more than 3 SE;
-    trained on them a probe has AUC below .5 (swap), and .5 within 3 SE of the mean over SHUFFLES shuffles.
+    Exposed: the Fréchet or kernel distances of the classes together exceed those of ``copy`` by more than 3 SE; trained
+    on them a probe has AUC below .5 (swap; with more than two classes: below ``copy``), and .5 within 3 SE of the mean
+    over SHUFFLES shuffles.
     """
     copy, swap = ground.draw("copy"), ground.draw("class-swap", next_class(ground.labels))
     shuffles = [ground.draw("label-shuffle", fit_seed=seed) for seed in range(SHUFFLES)]
     without = [unconditional(ground, drawn) for drawn in (copy, swap, shuffles[0])]
-    exposed = {name: exposure(ground, drawn, copy) for name, drawn in (("swap", swap), ("shuffle", shuffles[0]))}
-    swapped_auc, *shuffled = (probe_auc(ground, drawn) for drawn in (swap, *shuffles))
-    mean, se = float(np.mean(shuffled)), float(np.std(shuffled, ddof=1) / np.sqrt(SHUFFLES))
+    by_swap, by_shuffle = (exposure(ground, drawn, copy) for drawn in (swap, shuffles[0]))
+    right, swapped, *shuffled = (probe_auc(ground, drawn) for drawn in (copy, swap, *shuffles))
+    mean, se = mean_and_se(shuffled)
+    limit = 0.5 if ground.train.num_classes == 2 else right
+    equal = without[0] == without[1] == without[2]
     clauses = {
-        "metrics without labels": without[0] == without[1] == without[2],
-        "fid[class]": min(exposed.values()) > 3,
-        "tstr auc": swapped_auc < 0.5 and abs(mean - 0.5) <= 3 * se,
+        "metrics without labels": equal,
+        "fid[class]": min(by_swap, by_shuffle) > 3,
+        "tstr auc": swapped < limit and abs(mean - 0.5) <= 3 * se,
     }
-    same = "equal to the bit" if clauses["metrics without labels"] else "differ"
-    observed = f"{len(without[0])} metrics without labels {same}; by class swap +{exposed['swap']:.1f} SE, shuffle "
-    observed += f"+{exposed['shuffle']:.1f} SE; TSTR AUC swap {swapped_auc:.3f}, shuffle {mean:.3f} ± {3 * se:.3f}"
-    values = {"swap_auc": swapped_auc, "shuffle_auc": mean, "shuffle_se": se, "copy_auc": probe_auc(ground, copy)}
-    values |= {f"{name}_by_class_z": z for name, z in exposed.items()} | {"metrics": float(len(without[0]))}
-    return all_of(clauses, observed, "equal; > 3 SE; swap < .5, shuffle .5 ± 3 SE", values)
+    observed = f"{len(without[0])} metrics without labels {'equal to the bit' if equal else 'differ'}; by class swap "
+    observed += f"{by_swap:+.1f} SE, shuffle {by_shuffle:+.1f} SE; TSTR AUC swap {swapped:.3f}, "
+    observed += f"shuffle {mean:.3f} ± {3 * se:.3f}"
+    values = {"swap_auc": swapped, "shuffle_auc": mean, "shuffle_se": se, "copy_auc": right}
+    values |= {"swap_by_class_z": by_swap, "shuffle_by_class_z": by_shuffle, "metrics": len(without[0])}
+    return all_of(clauses, observed, f"equal; > 3 SE; swap < {limit:.3g}, shuffle .5 ± 3 SE", values)
+
+
+def mean_and_se(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of ``values`` and its standard error."""
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def next_class(labels: Labels) -> Labels:
@@ -110,7 +119,7 @@ def dropped_class(ground: Ground) -> Verdict:
     }
     observed = f"coverage[{name}] {coverage.value:g}; FID[{name}] {fid.reason or fid.value}; training: {said[0]}"
     asked = [probe_auc(ground, ground.draw("mode-drop", drop=name, seed=seed)) for seed in range(SHUFFLES)]
-    mean, se = float(np.mean(asked)), float(np.std(asked, ddof=1) / np.sqrt(SHUFFLES))
+    mean, se = mean_and_se(asked)
     values = {"coverage": np.nan if coverage.value is None else coverage.value, "asked_auc": mean, "asked_se": se}
     note = f"images labelled {name}, as asked: TSTR AUC {mean:.3f} ± {3 * se:.3f} over {SHUFFLES} draws"
     return all_of(clauses, observed, "0; undefined; no positives", values, note)
