@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import Estimate
-from bench.errors import ConfigError
+from bench.errors import ConfigError, UndefinedMetric
 from bench.metrics.arrays import in_canonical_order
 from bench.metrics.copying import measure_c_t
 from bench.metrics.estimates import defined
@@ -31,10 +31,9 @@ from bench.metrics.folders import (
     recipe_for,
 )
 from bench.metrics.generation import equal_n, measure_class, measure_fidelity, real_floor
-from bench.metrics.memorization import nearest
 from bench.metrics.privacy import Privacy, gate
 from bench.metrics.realism import measure_realism
-from bench.metrics.unsplit import measure_unsplit
+from bench.metrics.unsplit import Unsplit
 from bench.store import Store
 
 PAIRS = 20
@@ -118,7 +117,8 @@ def measure_sets(
     if extrapolate:
         metrics["fid_infinity"] = defined(partial(frechet_infinity, x, y, seed=seed), n, "lower")
     metrics |= _by_class(real, synthetic, seed)
-    metrics |= gate(_memorization(real, synthetic, train, seed), metrics["precision"])
+    memorized, pairs = _memorization(real, synthetic, train, seed)
+    metrics |= gate(memorized, metrics["precision"])
     floor, floor_n = _floor(real, train, n, seed)
     return Measured(
         extractor=real.extractor,
@@ -130,7 +130,7 @@ def measure_sets(
         metrics=metrics,
         floor=floor,
         floor_n=floor_n,
-        pairs=closest(synthetic, real if train is None else train),
+        pairs=pairs,
         notes=_notes(real, synthetic, train, n, floor_n),
     )
 
@@ -149,23 +149,25 @@ def _by_class(real: FeatureSet, synthetic: FeatureSet, seed: int) -> dict[str, E
     return {f"{metric}[{name}]": e for name, estimates in found.items() for metric, e in estimates.items()}
 
 
-def _memorization(real: FeatureSet, synthetic: FeatureSet, train: FeatureSet | None, seed: int) -> dict[str, Estimate]:
-    """By thumbnails in all orientations, and by the features of the extractor where these are not thumbnails."""
+def _memorization(
+    real: FeatureSet, synthetic: FeatureSet, train: FeatureSet | None, seed: int
+) -> tuple[dict[str, Estimate], list[Pair]]:
+    """Metrics and closest pairs: by thumbnails in all orientations, and by features where these are not thumbnails."""
     sets = [synthetic, real, *([train] if train is not None else [])]
-    by_pixels = _of_encoder([s.turned() for s in sets], seed)
-    if real.extractor.startswith("pixels"):
-        return by_pixels
-    return _of_encoder([s.features for s in sets], seed) | {f"{name}[pixels]": e for name, e in by_pixels.items()}
+    near = _encoder([s.turned() for s in sets], seed)
+    found, pairs = near.measure(), closest(synthetic, sets[-1], near)
+    if not real.extractor.startswith("pixels"):
+        found = _encoder([s.features for s in sets], seed).measure() | {f"{m}[pixels]": e for m, e in found.items()}
+    if train is not None:
+        cells = partial(measure_c_t, real.features, synthetic.features, train.features, seed=seed)
+        found["c_t"] = defined(cells, len(synthetic), "none")
+    return found, pairs
 
 
-def _of_encoder(arrays: Sequence[NDArray[Any]], seed: int) -> dict[str, Estimate]:
+def _encoder(arrays: Sequence[NDArray[Any]], seed: int) -> Privacy | Unsplit:
+    """Synthetic, real and perhaps training images under one encoder."""
     synthetic, real, *rest = arrays
-    if not rest:
-        return measure_unsplit(real, synthetic)
-    found = Privacy(rest[0], real, synthetic, None, seed, 1_000).measure()
-    held_out, drawn, train = (rows[0] if rows.ndim == 3 else rows for rows in (real, synthetic, rest[0]))
-    found["c_t"] = defined(lambda: measure_c_t(held_out, drawn, train, seed=seed), len(drawn), "none")
-    return found
+    return Privacy(rest[0], real, synthetic, None, seed, 1_000) if rest else Unsplit(real, synthetic)
 
 
 def _floor(real: FeatureSet, train: FeatureSet | None, n: int, seed: int) -> tuple[dict[str, Estimate], int]:
@@ -183,11 +185,14 @@ def _floor(real: FeatureSet, train: FeatureSet | None, n: int, seed: int) -> tup
     return real_floor(one, other, seed, size), size
 
 
-def closest(synthetic: FeatureSet, reals: FeatureSet, show: int = PAIRS) -> list[Pair]:
-    """The ``show`` closest pairs of a synthetic and a real image, by thumbnails in eight orientations."""
-    found = nearest(synthetic.turned(), reals.thumbnails.reshape(len(reals), -1))
+def closest(synthetic: FeatureSet, reals: FeatureSet, near: Privacy | Unsplit, show: int = PAIRS) -> list[Pair]:
+    """The ``show`` closest pairs of a synthetic image and the real one nearest to it; none where too few are real."""
+    try:
+        found = near.of_synthetic
+    except UndefinedMetric:
+        return []
     order = np.argsort(found.distances, kind="stable")[:show]
-    names = reals.names[found.rows]
+    names = reals.names[near.order[found.rows]]
     return [Pair(str(synthetic.names[m]), str(names[m]), float(found.distances[m])) for m in order.tolist()]
 
 

@@ -31,8 +31,8 @@ class Privacy:
     ) -> None:
         train = np.asarray(train)
         train = train[0] if train.ndim == 3 else train
-        order = canonical_order(train)  # so that ties do not depend on the order given
-        self.train, self.groups = train[order], None if groups is None else np.asarray(groups)[order]
+        self.order = canonical_order(train)  # so that ties do not depend on the order given
+        self.train, self.groups = train[self.order], None if groups is None else np.asarray(groups)[self.order]
         self.held_out, self.synthetic = np.asarray(held_out), np.asarray(synthetic)
         self.seed, self.replicates = seed, replicates
 

@@ -7,7 +7,7 @@ stricter (fewer copies are found), never looser.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,34 +38,50 @@ def leave_one_out(reals: ArrayLike) -> Nearest:
     return best
 
 
-def measure_unsplit(reals: NDArray[Any], synthetic: NDArray[Any]) -> dict[str, Estimate]:
-    """Estimates "copy_rate" and "authenticity" of ``synthetic`` [M, D] against all ``reals`` [N, D], any of them seen.
+class Unsplit:
+    """Reals and synthetic images under one encoder; what both numbers need is found once.
 
-    [8, N, D] and [8, M, D] hold orientations. "copy_rate": share nearer to a real than 1 % of the reals are to another;
-    "authenticity" as in :func:`bench.metrics.authenticity`, null of the reals among themselves in ``extra``.
+    reals [N, D], synthetic [M, D], or [8, ...] with the orientations of each image.
     """
-    n = synthetic.shape[-2]
-    reals = reals[..., canonical_order(_plain(reals)), :]  # so that ties do not depend on the order given
-    return {
-        "copy_rate": defined(partial(_copy_rate, reals, synthetic), n, "lower"),
-        "authenticity": defined(partial(_authenticity, reals, synthetic), n, "none"),
-    }
 
+    def __init__(self, reals: NDArray[Any], synthetic: NDArray[Any]) -> None:
+        plain = reals[0] if reals.ndim == 3 else reals
+        self.order = canonical_order(plain)  # so that ties do not depend on the order given
+        self.reals, self.synthetic = reals[..., self.order, :], synthetic
 
-def _copy_rate(reals: NDArray[Any], synthetic: NDArray[Any]) -> Estimate:
-    found = CopyRate.of(nearest(synthetic, _plain(reals), "synthetic").distances, leave_one_out(reals).distances)
-    estimate = of_share(found, "lower", "1 % quantile of distances between reals")
-    estimate.extra.update(threshold=found.threshold, null=found.held_out_share)
-    return estimate
+    @cached_property
+    def plain(self) -> NDArray[Any]:
+        """The reals as they are, [N, D]."""
+        return self.reals[0] if self.reals.ndim == 3 else self.reals
 
+    @cached_property
+    def of_synthetic(self) -> Nearest:
+        """The nearest real of each synthetic image."""
+        return nearest(self.synthetic, self.plain, "synthetic")
 
-def _authenticity(reals: NDArray[Any], synthetic: NDArray[Any]) -> Estimate:
-    own, null = own_distances(_plain(reals)), leave_one_out(reals)
-    found = nearest(synthetic, _plain(reals), "synthetic")
-    estimate = of_share(authenticity_of(found.rows, found.distances, own), "none", "all reals taken for train")
-    estimate.extra["null"] = float(authenticity_of(null.rows, null.distances, own))
-    return estimate
+    @cached_property
+    def of_reals(self) -> Nearest:
+        """The nearest other real of each real: the null."""
+        return leave_one_out(self.reals)
 
+    def measure(self) -> dict[str, Estimate]:
+        """Estimates "copy_rate" and "authenticity"."""
+        n = self.synthetic.shape[-2]
+        return {
+            "copy_rate": defined(self.copy_rate, n, "lower"),
+            "authenticity": defined(self.authenticity, n, "none"),
+        }
 
-def _plain(rows: NDArray[Any]) -> NDArray[Any]:
-    return rows[0] if rows.ndim == 3 else rows
+    def copy_rate(self) -> Estimate:
+        """Share of synthetic images nearer to a real one than 1 % of the reals are to another."""
+        found = CopyRate.of(self.of_synthetic.distances, self.of_reals.distances)
+        estimate = of_share(found, "lower", "1 % quantile of distances between reals")
+        estimate.extra.update(threshold=found.threshold, null=found.held_out_share)
+        return estimate
+
+    def authenticity(self) -> Estimate:
+        """As :func:`bench.metrics.authenticity` with all reals as train; the reals among themselves as null."""
+        own, near, null = own_distances(self.plain), self.of_synthetic, self.of_reals
+        estimate = of_share(authenticity_of(near.rows, near.distances, own), "none", "all reals taken for train")
+        estimate.extra["null"] = float(authenticity_of(null.rows, null.distances, own))
+        return estimate
