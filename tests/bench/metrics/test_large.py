@@ -36,6 +36,12 @@ def test_memory_grows_with_the_rows_and_not_with_their_square():
     assert large["above"] < small["above"] + 60  # a matrix of 8,000 x 8,000 distances is 256 MB in float32
 
 
+def test_memory_above_the_features_is_one_float32_copy_of_them():
+    """So 50,000 x 2,048 on either side need 0.8 GB for the features and 0.8 GB above them."""
+    found = measured(4_000, 1_024)
+    assert found["above"] < 2 * 4_000 * 1_024 * 4 / 2**20 + 60
+
+
 @pytest.mark.slow
 @pytest.mark.speed
 def test_fifty_thousand_on_either_side_fit_into_two_gigabytes():
