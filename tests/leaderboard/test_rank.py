@@ -187,7 +187,7 @@ def test_another_configuration_is_another_row(tmp_path: Path) -> None:
         lambda r: r["data"].update(task="malignant"),
         lambda r: r["data"].update(resolution=64),
         lambda r: r["split"].update(checksum="0" * 64),
-        lambda r: r.update(metric_versions={"bench.metrics": "2"}),
+        lambda r: r.update(metric_versions={"bench.metrics": "another"}),
         lambda r: [f.update(extractor="inception") for f in r["fidelity"]],
         lambda r: [f.update(weights_sha256="1" * 64) for f in r["fidelity"]],
         lambda r: [f.update(resize="clean-fid") for f in r["fidelity"]],
