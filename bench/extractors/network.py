@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,9 +142,8 @@ class NetworkExtractor:
         np.stack(images, out=batch[: len(images)])
         x_nchw = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
         shift, scale = (torch.tensor(v, device=device).view(3, 1, 1) for v in (loaded.shift, loaded.scale))
-        with torch.inference_mode(), torch.autocast(
-            device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
-        ):  # fmt: skip
+        rough = torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        with torch.inference_mode(), rough, _full_float32(device.type):
             found: Tensor = self._placed((x_nchw - shift) / scale)
         rows: Float32 = found[: len(images)].float().cpu().numpy()
         return rows.reshape(len(images), -1)
@@ -159,3 +159,12 @@ class NetworkExtractor:
 
         module = self.loaded.module.to(self.device)
         return torch.compile(module) if self.config.compile else module
+
+
+def _full_float32(device_type: str) -> AbstractContextManager[Any]:
+    """On CUDA, convolutions in float32 proper: cuDNN's default there is TF32, with 10 bits of mantissa."""
+    if device_type != "cuda":
+        return nullcontext()
+    from torch.backends import cudnn
+
+    return cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

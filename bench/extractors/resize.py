@@ -5,7 +5,7 @@ Parmar et al. (2022, arXiv:2104.11222) show that it moves the Fréchet distance 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,14 @@ def _clean(image: UInt8, side: int) -> Float32:
 
 
 def _tf1(image: UInt8, side: int) -> Float32:
-    import torch
-    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+    return _interpolated(_interpolated(image.astype(np.float32), side, axis=1), side, axis=0)
 
-    x_nchw = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
-    resized: Any = interpolate_bilinear_2d_like_tensorflow1x(x_nchw, size=(side, side), align_corners=False)
-    found: Float32 = resized[0].permute(1, 2, 0).numpy()
-    return found
+
+def _interpolated(values: Float32, side: int, axis: int) -> Float32:
+    """``values`` at i n / side along ``axis`` of length n: TensorFlow 1 aligns the corners of pixels, not centres."""
+    n = values.shape[axis]
+    position = np.arange(side, dtype=np.float32) * np.float32(n / side)
+    low = position.astype(np.int64)
+    weight = np.expand_dims(position - low.astype(np.float32), tuple(range(1, values.ndim - axis)))
+    left, right = values.take(low, axis), values.take(np.minimum(low + 1, n - 1), axis)
+    return left + (right - left) * weight
