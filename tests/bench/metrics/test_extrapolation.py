@@ -64,3 +64,14 @@ def test_bad_input():
         frechet_infinity(x, x, points=2)
     constant = frechet_infinity(x, x + 3)
     assert (constant.value, constant.low, constant.high) == pytest.approx((18, 18, 18))
+
+
+def test_the_plugin_gives_the_same_number(manifold):
+    from bench.contracts import FeatureEvidence
+    from bench.metrics.plugins import FIDInfinity
+
+    sets = [manifold[name][:120] for name in ("train", "held_out", "oracle")]
+    labels, names = [np.zeros(120, dtype=np.int64)] * 3, [np.arange(120).astype(str)] * 2
+    found = FIDInfinity()(FeatureEvidence(*sets, *labels, *names, ("a",), "test"), np.random.default_rng(3))
+    seed = int(np.random.default_rng(3).integers(2**31))
+    assert found.value == frechet_infinity(sets[1], sets[2], seed=seed).value
