@@ -50,4 +50,5 @@ def _interpolated(values: Float32, side: int, axis: int) -> Float32:
     low = position.astype(np.int64)
     weight = np.expand_dims(position - low.astype(np.float32), tuple(range(1, values.ndim - axis)))
     left, right = values.take(low, axis), values.take(np.minimum(low + 1, n - 1), axis)
-    return left + (right - left) * weight
+    between: Float32 = left + (right - left) * weight
+    return between
