@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from bench.contracts import Context, Cost, Images
 from generators._diffusion.options import DiffusionOptions, Width
@@ -19,20 +19,31 @@ class PixelOptions(DiffusionOptions):
 
     patch  side of the pixel blocks that become channels before the UNet (1 for none): the network then works at
            1/patch of the resolution, at about 1/patch^2 of the cost
-    whiten noise is white in the principal directions of such blocks, scaled to equal variance, not in the pixels
+    bands  noise is white in whitened coarse colours (means of such blocks) and detail, instead of in the pixels
     """
 
     steps: PositiveInt = 1500
     layers: PositiveInt = 1
     channels: tuple[Width, ...] = Field((96, 128), min_length=1)
     patch: PositiveInt = 4
-    whiten: bool = True
+    bands: bool = True
+
+    @model_validator(mode="after")
+    def _has_detail(self) -> Self:
+        if self.bands and self.patch == 1:
+            raise ValueError("blocks of patch = 1 have no detail: set patch to 2 or more, or bands to false")
+        return self
+
+    @property
+    def code_channels(self) -> int:
+        """Numbers at each position of what the UNet works on."""
+        return 3 * self.patch**2 + (3 if self.bands else 0)
 
 
 class DDPM(DiffusionGenerator):
     """Pixel diffusion with a UNet, EMA, classifier-free guidance, DDIM or DPM-Solver++ sampling, and SDEdit."""
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     Config = PixelOptions
     config: PixelOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -77,13 +88,15 @@ class DDPM(DiffusionGenerator):
 
     def fit(self, train: Images, ctx: Context) -> None:
         """Train the UNet on ``train``; resumes from the context's checkpoint."""
-        from generators._diffusion.codecs import PixelCodec, WhitePixelCodec
+        from generators._diffusion.codecs import BandCodec, Bands, PixelCodec
         from generators._diffusion.model import DiffusionModel
         from generators._diffusion.training import evenly_spaced, train_denoiser
 
         x = evenly_spaced(train)
         pixels = PixelCodec.measured(x, self.config.patch, self.config.stride)
-        codec = WhitePixelCodec.measured(pixels, x) if self.config.whiten else pixels
+        codec: Any = pixels
+        if self.config.bands:
+            codec = BandCodec.measured(Bands.measured(pixels, self.config.patch, x), x)
         unet = train_denoiser(self.config, train, codec, ctx)
         codec.to("cpu")
         self._model = DiffusionModel(self.config, codec, unet, train.size, train.num_classes)
@@ -94,14 +107,14 @@ class DDPM(DiffusionGenerator):
 
         unit = self.config.patch * self.config.stride
         side = -(-size // unit) * self.config.stride
-        return denoiser_cost(self.config, 3 * self.config.patch**2, side)
+        return denoiser_cost(self.config, self.config.code_channels, side)
 
     def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
-        from generators._diffusion.codecs import PixelCodec, WhitePixelCodec
+        from generators._diffusion.codecs import BandCodec, PixelCodec
         from generators._diffusion.model import DiffusionModel
         from generators._diffusion.networks import build_unet
 
-        kind = WhitePixelCodec if self.config.whiten else PixelCodec
+        kind: Any = BandCodec if self.config.bands else PixelCodec
         codec, size = kind.from_state(state["codec"]), (state["size"][0], state["size"][1])
         unet = build_unet(self.config, codec.code_shape(size), state["num_classes"])
         unet.load_state_dict(state["unet"])

@@ -120,7 +120,9 @@ class LatentDiffusion(DiffusionGenerator):
         from generators._diffusion.autoencoder import build
         from generators._diffusion.codecs import LatentCodec
 
-        return LatentCodec.from_state(state, build(self.config))
+        autoencoder = build(self.config)
+        autoencoder.load_state_dict(state["autoencoder"])
+        return LatentCodec.from_state(state, autoencoder)
 
     def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
         from generators._diffusion.model import DiffusionModel

@@ -86,9 +86,9 @@ def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: 
 def measured_codec(autoencoder: Any, bands: Bands, x: Tensor, ctx: Context) -> LatentCodec:
     """Codec whose codes of images ``x`` [N, 3, H, W] have mean 0 and the identity for covariance."""
     channels = 3 + int(autoencoder.config["latent_channels"])
-    plain = LatentCodec(bands, autoencoder, torch.zeros(channels), torch.eye(channels))
+    plain = LatentCodec(bands, torch.zeros(channels), torch.eye(channels), autoencoder)
     plain.to(ctx.device)
     z = torch.cat([plain.encode(part.to(ctx.device)).cpu() for part in torch.split(x, ENCODING_BATCH)])
-    measured = LatentCodec(bands, autoencoder, *whitening_of(z))
+    measured = LatentCodec(bands, *whitening_of(z), autoencoder)
     measured.to(ctx.device)
     return measured

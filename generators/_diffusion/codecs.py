@@ -6,7 +6,7 @@ Images are float32 [B, 3, H, W] in [-1, 1]; codes are float32 [B, C, h, w] with 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -88,46 +88,6 @@ class PixelCodec:
         return cls(state["mean"], state["std"], state["patch"], state["stride"])
 
 
-class WhitePixelCodec:
-    """Codes of ``PixelCodec``, whitened: every direction of a pixel block has the same variance.
-
-    Pixels of a lesion are nearly equal to their neighbours, so that white noise hides their differences long before
-    their mean: at 32 px the mean colour of an image is settled in the first tenth of the way back from noise, a step
-    or two of a short sampler, and samples come out alike in colour. After whitening all directions of a block are
-    settled together (Hoogeboom et al. 2023, arXiv:2301.11093, shift the noise schedule to the same end).
-    ``mean`` float32 [C] and ``whitening`` float32 [C, C], C = 3 patch^2.
-    """
-
-    def __init__(self, pixels: PixelCodec, mean: Tensor, whitening: Tensor) -> None:
-        self.pixels, self.mean, self.whitening = pixels, mean.view(1, -1, 1, 1), whitening
-        self.inverse = torch.linalg.inv(whitening.double()).float()
-
-    @classmethod
-    def measured(cls, pixels: PixelCodec, x: Tensor) -> WhitePixelCodec:
-        """Codec whose codes of images ``x`` [N, 3, H, W] have mean 0 and the identity for covariance."""
-        return cls(pixels, *whitening_of(pixels.encode(x)))
-
-    def code_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
-        return self.pixels.code_shape(size)
-
-    def encode(self, x: Tensor) -> Tensor:
-        return _mixed(self.whitening, self.pixels.encode(x) - self.mean)
-
-    def decode(self, z: Tensor, size: tuple[int, int]) -> Tensor:
-        return self.pixels.decode(_mixed(self.inverse, z) + self.mean, size)
-
-    def to(self, device: str) -> None:
-        self.pixels.to(device)
-        self.mean, self.whitening, self.inverse = (t.to(device) for t in (self.mean, self.whitening, self.inverse))
-
-    def state(self) -> dict[str, Any]:
-        return {"pixels": self.pixels.state(), "mean": self.mean.flatten(), "whitening": self.whitening}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> WhitePixelCodec:
-        return cls(PixelCodec.from_state(state["pixels"]), state["mean"], state["whitening"])
-
-
 class Bands:
     """An image as its coarse colours and the detail around them; both together are the image, exactly.
 
@@ -164,19 +124,26 @@ class Bands:
         return F.interpolate(coarse, scale_factor=self.factor, mode="bilinear", align_corners=False)
 
 
-class LatentCodec:
-    """Coarse colours and latents of an autoencoder of the detail, whitened together.
+class BandCodec:
+    """Coarse colours and detail of ``bands``, whitened together: an exact and linear code of pixels.
 
-    Rombach et al. (2022, arXiv:2112.10752), section 4.3.2, divide latents by their SD, so that the noise schedule
-    means the same whatever scale the autoencoder chose. Whitening goes one step further: the small differences of hue,
-    which in R, G, B drown in those of brightness, get a noise level of their own.
-    ``mean`` float32 [C] and ``whitening`` float32 [C, C], C = 3 + latent channels: code = whitening (z - mean).
+    Pixels of a lesion are nearly equal to their neighbours, so that white noise hides their differences long before
+    their mean: at 32 px the mean colour of an image is settled in the first tenth of the way back from noise, a step
+    or two of a short sampler, and samples come out alike in colour. After whitening all directions are settled
+    together (Hoogeboom et al. 2023, arXiv:2301.11093, shift the noise schedule to the same end), the small
+    differences of hue, which in R, G, B drown in those of brightness, among them; and what errors are left in the
+    coarse colours has no block edges.
+    ``mean`` float32 [C] and ``whitening`` float32 [C, C], C = 3 + channels of the detail: code = whitening (z - mean).
     """
 
-    def __init__(self, bands: Bands, autoencoder: Any, mean: Tensor, whitening: Tensor) -> None:
-        self.bands, self.autoencoder = bands, autoencoder.eval().requires_grad_(False)
-        self.mean, self.whitening = mean.view(1, -1, 1, 1), whitening
+    def __init__(self, bands: Bands, mean: Tensor, whitening: Tensor) -> None:
+        self.bands, self.mean, self.whitening = bands, mean.view(1, -1, 1, 1), whitening
         self.inverse = torch.linalg.inv(whitening.double()).float()
+
+    @classmethod
+    def measured(cls, bands: Bands, x: Tensor) -> BandCodec:
+        """Codec whose codes of images ``x`` [N, 3, H, W] have mean 0 and, where they vary, the identity covariance."""
+        return cls(bands, *whitening_of(torch.cat(bands.split(x), dim=1)))
 
     def code_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
         _, h, w = self.bands.pixels.code_shape(size)
@@ -185,17 +152,22 @@ class LatentCodec:
 
     def encode(self, x: Tensor) -> Tensor:
         coarse, detail = self.bands.split(x)
-        latents = self.autoencoder.encode(detail).latent_dist.mode().float()
-        return _mixed(self.whitening, torch.cat([coarse, latents], dim=1) - self.mean)
+        return _mixed(self.whitening, torch.cat([coarse, self.compress(detail)], dim=1) - self.mean)
 
     def decode(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         plain = _mixed(self.inverse, z) + self.mean
-        detail = self.autoencoder.decode(plain[:, 3:]).sample.float()
-        return self.bands.join(plain[:, :3], detail, size)
+        return self.bands.join(plain[:, :3], self.expand(plain[:, 3:]), size)
+
+    def compress(self, detail: Tensor) -> Tensor:
+        """What stands for the detail in the code."""
+        return detail
+
+    def expand(self, code: Tensor) -> Tensor:
+        """Detail of what ``compress`` made of it."""
+        return code
 
     def to(self, device: str) -> None:
         self.bands.pixels.to(device)
-        placed(self.autoencoder, device)
         self.mean, self.whitening, self.inverse = (t.to(device) for t in (self.mean, self.whitening, self.inverse))
 
     def state(self) -> dict[str, Any]:
@@ -203,17 +175,42 @@ class LatentCodec:
             "pixels": self.bands.pixels.state(),
             "factor": self.bands.factor,
             "scale": self.bands.scale,
-            "autoencoder": self.autoencoder.state_dict(),
             "mean": self.mean.flatten(),
             "whitening": self.whitening,
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], autoencoder: Any) -> LatentCodec:
-        """``autoencoder`` is an untrained one of the right shape: it gets the weights of ``state``."""
-        autoencoder.load_state_dict(state["autoencoder"])
+    def from_state(cls, state: Mapping[str, Any], *parts: Any) -> Self:
+        """The codec whose ``state`` this is; ``parts`` are what a subclass is made of beside it."""
         bands = Bands(PixelCodec.from_state(state["pixels"]), state["factor"], state["scale"])
-        return cls(bands, autoencoder, state["mean"], state["whitening"])
+        return cls(bands, state["mean"], state["whitening"], *parts)
+
+
+class LatentCodec(BandCodec):
+    """Coarse colours and latents of an autoencoder of the detail, whitened together.
+
+    Rombach et al. (2022, arXiv:2112.10752), section 4.3.2, divide latents by their SD, so that the noise schedule
+    means the same whatever scale the autoencoder chose; whitening goes one step further.
+    """
+
+    def __init__(self, bands: Bands, mean: Tensor, whitening: Tensor, autoencoder: Any) -> None:
+        super().__init__(bands, mean, whitening)
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
+
+    def compress(self, detail: Tensor) -> Tensor:
+        latents: Tensor = self.autoencoder.encode(detail).latent_dist.mode().float()
+        return latents
+
+    def expand(self, code: Tensor) -> Tensor:
+        detail: Tensor = self.autoencoder.decode(code).sample.float()
+        return detail
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        placed(self.autoencoder, device)
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "autoencoder": self.autoencoder.state_dict()}
 
 
 def whitening_of(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,10 +13,10 @@ from bench.loop import Ema
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.autoencoder import build, kl_to_standard_normal, reconstruction_loss
 from generators._diffusion.codecs import (
+    BandCodec,
     Bands,
     LatentCodec,
     PixelCodec,
-    WhitePixelCodec,
     to_float,
     to_uint8,
     whitening_of,
@@ -59,17 +59,29 @@ def test_pixel_codes_have_zero_mean_and_unit_variance_in_every_colour() -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 30)])
-def test_white_pixel_codes_are_white_and_exact(size: tuple[int, int]) -> None:
+def test_codes_of_bands_are_white_and_exact(size: tuple[int, int]) -> None:
     smooth = torch.nn.functional.interpolate(torch.rand(300, 3, 4, 4), size=size, mode="bicubic", align_corners=False)
-    x = (smooth + 0.05 * torch.rand(300, 3, *size)) * 2 - 1
-    codec = WhitePixelCodec.measured(PixelCodec.measured(x, 2, 2), x)
+    x = (smooth + 0.2 * torch.rand(300, 3, *size)) * 2 - 1
+    codec = BandCodec.measured(Bands.measured(PixelCodec.measured(x, 2, 2), 2, x), x)
     z = codec.encode(x)
     assert z.shape[1:] == codec.code_shape(size)
-    rows = z.permute(0, 2, 3, 1).reshape(-1, 12)
-    torch.testing.assert_close(torch.cov(rows.T, correction=0), torch.eye(12), rtol=0, atol=2e-3)
+    assert z.shape[1] == 15
+    rows = z.permute(0, 2, 3, 1).reshape(-1, 15)
+    torch.testing.assert_close(torch.cov(rows.T, correction=0), torch.eye(15), rtol=0, atol=2e-3)
     torch.testing.assert_close(codec.decode(z, size), x, rtol=0, atol=1e-4)
-    again = WhitePixelCodec.from_state(codec.state())
-    torch.testing.assert_close(again.encode(x), z)
+    torch.testing.assert_close(BandCodec.from_state(codec.state()).encode(x), z)
+
+
+def test_errors_in_coarse_colours_have_no_block_edges() -> None:
+    """A changed block fades into its neighbours; among unshuffled pixels it would end at its border."""
+    x = torch.rand(40, 3, 16, 16) * 2 - 1
+    bands = Bands.measured(PixelCodec.measured(x, 4, 1), 4, x)
+    coarse, detail = bands.split(x[:1])
+    changed = coarse.clone()
+    changed[:, :, 2, 2] += 1.0
+    difference = bands.join(changed, detail, (16, 16)) - bands.join(coarse, detail, (16, 16))
+    steps = (difference[..., 1:] - difference[..., :-1]).abs().amax()
+    assert float(steps) < 0.3 * float(difference.abs().amax())
 
 
 def test_images_of_one_colour_can_be_coded() -> None:
@@ -177,7 +189,7 @@ def test_cost_of_the_autoencoder_is_what_a_counter_finds(values: dict[str, Any])
 def latent_codec(options: LatentOptions) -> LatentCodec:
     pixels = PixelCodec(torch.zeros(3), torch.ones(3), options.patch, options.stride * options.reduction)
     channels = options.code_channels
-    return LatentCodec(Bands(pixels, options.factor, 0.5), build(options), torch.zeros(channels), torch.eye(channels))
+    return LatentCodec(Bands(pixels, options.factor, 0.5), torch.zeros(channels), torch.eye(channels), build(options))
 
 
 def test_latents_have_the_shape_that_the_codec_promises() -> None:
