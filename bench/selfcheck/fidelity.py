@@ -30,7 +30,7 @@ def fid_against_train(ground: Ground) -> Verdict:
 
 @claim(2, "FID against held-out does not prefer copies", "fid")
 def fid_against_held_out(ground: Ground) -> Verdict:
-    """|copy - oracle| within 3 SE (block jackknife of both distances)."""
+    """|copy - oracle| within 3 SE (infinitesimal jackknife of both distances)."""
     held_out = ground.x("held_out")
     drawn = [ground.draw(c).x for c in ("copy", "oracle")]
     copy, oracle = (float(frechet_distance(held_out, x)) for x in drawn)
