@@ -101,4 +101,6 @@ def fused(network: nn.Module) -> nn.Module:
         if type(block).__name__ == "BasicConv2d":
             folded: nn.Conv2d = fuse_conv_bn_eval(block.conv.double(), block.bn.double())
             block.conv, block.bn = folded.float().requires_grad_(False), nn.Identity()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    whole: Any = network  # older stubs of torch do not know this form of `to`
+    placed: nn.Module = whole.to(memory_format=torch.channels_last)
+    return placed

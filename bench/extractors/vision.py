@@ -108,7 +108,7 @@ def timm_weights(network: str) -> Weights:
 
 
 def _ready(module: nn.Module, side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Loaded:
-    module.eval().requires_grad_(False)
+    whole: Any = module.eval().requires_grad_(False)  # older stubs of torch do not know this form of `to`
     red, green, blue = ((255 * m, 255 * s) for m, s in zip(mean, std, strict=True))
     shift, scale = zip(red, green, blue, strict=True)
-    return Loaded(module.to(memory_format=torch.channels_last), side, shift, scale)  # type: ignore[call-overload]
+    return Loaded(whole.to(memory_format=torch.channels_last), side, shift, scale)
