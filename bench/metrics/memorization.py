@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import ConfigError, DataError, UndefinedMetric
-from bench.metrics.arrays import Features, Float, Int, Share, features, in_canonical_order, same_width
+from bench.metrics.arrays import Features, Float, Int, Share, canonical_order, features, in_canonical_order, same_width
 from bench.metrics.neighbours import k_nearest
 
 
@@ -117,10 +117,11 @@ def authenticity(train: ArrayLike, synthetic: ArrayLike) -> Share:
     """Share of synthetic images farther from their nearest training image than that one is from the rest of train.
 
     train [T, D], T >= 2; synthetic [M, D] or [8, M, D] (Alaa et al. 2022, arXiv:2102.08921, section 4). 0 for copies,
-    1 for noise, and about .7, not 1, for held-out reals. Among equally near training images the first in canonical
-    order is taken, so that the order given changes nothing.
+    1 for noise, and about .7, not 1, for held-out reals. Of equally near training images the one counts that is
+    farthest from the rest (see :func:`tie_order`).
     """
-    reference = in_canonical_order(features(train, "train", least=2))
+    reference = features(train, "train", least=2)
+    reference = reference[tie_order(reference)]
     rows, distances = nearest(synthetic, reference, "synthetic")
     return authenticity_of(rows, distances, own_distances(reference))
 
@@ -129,6 +130,19 @@ def own_distances(train: ArrayLike) -> Float:
     """Distance float64 [T] of each training image to the nearest other one."""
     reference = features(train, "train", least=2)
     return k_nearest(reference, reference, same=True).distance[:, 0]
+
+
+def tie_order(train: ArrayLike) -> Int:
+    """Positions int64 [T] of the rows of ``train`` [T, D] with those first that are farthest from the rest.
+
+    Of equally near images the first is found. In this order that choice depends on distances alone, which neither the
+    order given nor a shift of all features changes; rows at one distance from the rest stand in canonical order.
+    """
+    order = canonical_order(features(train, "train"))
+    if len(order) < 2:
+        return order
+    own = own_distances(np.asarray(train)[order])
+    return order[np.argsort(-own, kind="stable")]
 
 
 def authenticity_of(rows: Int, distances: Float, own: Float) -> Share:

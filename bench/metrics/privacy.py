@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Direction, Estimate
 from bench.metrics import memorization
-from bench.metrics.arrays import Float, canonical_order
+from bench.metrics.arrays import Float
 from bench.metrics.estimates import defined, of_share
 
 Array = NDArray[Any]
@@ -31,7 +31,7 @@ class Privacy:
     ) -> None:
         train = np.asarray(train)
         train = train[0] if train.ndim == 3 else train
-        self.order = canonical_order(train)  # so that ties do not depend on the order given
+        self.order = memorization.tie_order(train)  # so that ties depend on distances alone
         self.train, self.groups = train[self.order], None if groups is None else np.asarray(groups)[self.order]
         self.held_out, self.synthetic = np.asarray(held_out), np.asarray(synthetic)
         self.seed, self.replicates = seed, replicates

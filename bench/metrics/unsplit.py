@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.contracts import Estimate
-from bench.metrics.arrays import canonical_order, features
+from bench.metrics.arrays import features
 from bench.metrics.estimates import defined, of_share
-from bench.metrics.memorization import CopyRate, Nearest, authenticity_of, nearest, own_distances
+from bench.metrics.memorization import CopyRate, Nearest, authenticity_of, nearest, own_distances, tie_order
 from bench.metrics.neighbours import k_nearest
 
 
@@ -46,7 +46,7 @@ class Unsplit:
 
     def __init__(self, reals: NDArray[Any], synthetic: NDArray[Any]) -> None:
         plain = reals[0] if reals.ndim == 3 else reals
-        self.order = canonical_order(plain)  # so that ties do not depend on the order given
+        self.order = tie_order(plain)  # so that ties depend on distances alone
         self.reals, self.synthetic = reals[..., self.order, :], synthetic
 
     @cached_property
