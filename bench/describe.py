@@ -16,7 +16,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench import contracts, registry
+from bench import capabilities as optional
+from bench import registry
 from bench.config import PRESETS
 from bench.data import base
 from bench.errors import ConfigError
@@ -75,7 +76,7 @@ def describe_plugin(kind: str, name: str) -> Description:
 def capabilities() -> dict[str, type]:
     """The optional protocols a plugin may satisfy: name -> protocol, e.g. ``CanVary``."""
     prefixes = ("Can", "Needs", "Has")
-    found = {**vars(contracts), **vars(base)}
+    found = {**vars(optional), **vars(base)}
     return {
         name: value
         for name, value in found.items()

@@ -138,7 +138,7 @@ class Lab:
 
     def vary(self, generator: Fitted, images: Images, *, strength: float, stream: str) -> Images:
         """A variation of each of ``images`` (real ones must be of train); parents are recorded."""
-        from bench.contracts import CanVary
+        from bench.capabilities import CanVary
 
         if not self.can(generator, CanVary):
             raise CapabilityError(f"generator {generator.name!r} cannot vary images; choose strategy 'rejection'")

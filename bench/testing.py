@@ -24,7 +24,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from bench import registry
-from bench.contracts import CanEstimate, CanVary, Classifier, Generator, Images, Labels, NeedsHeldOut
+from bench.capabilities import CanEstimate, CanVary, NeedsHeldOut
+from bench.contracts import Classifier, Generator, Images, Labels
 from bench.errors import BenchError
 from bench.testkit import KilledError, RehearsalContext, on_disk, pickles, tiny_images
 

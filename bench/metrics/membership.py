@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.contracts import Context, Estimate, HasLoss, Images
+from bench.capabilities import HasLoss
+from bench.contracts import Context, Estimate, Images
 from bench.errors import ConfigError, UndefinedMetric
 from bench.metrics.arrays import Bool, Float
 from bench.metrics.classification import measure_auc

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import CanMapLatents, CanMapStyles, Context, Estimate, Labels
+from bench.capabilities import CanMapLatents, CanMapStyles
+from bench.contracts import Context, Estimate, Labels
 from bench.errors import CapabilityError, ConfigError, UndefinedMetric
 from bench.metrics.arrays import Float, Float32
 from bench.metrics.perceptual import BATCH, Distance, checked_distance

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
+from bench.capabilities import NeedsHeldOut
 from bench.context import StageContext
-from bench.contracts import Images, Labels, NeedsHeldOut, Strings
+from bench.contracts import Images, Labels, Strings
 from bench.data.base import CanDraw, DataConfig, Dataset, Prepared
 from bench.data.tasks import MALIGNANT
 from bench.errors import DataError

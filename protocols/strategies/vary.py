@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.contracts import CanVary, Images, Options
+from bench.capabilities import CanVary
+from bench.contracts import Images, Options
 from bench.lab import Fitted, Lab
 from protocols.strategies.base import Answer, Guidance
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.capabilities import CanEstimate
 from bench.context import StageContext
-from bench.contracts import CanEstimate, Images
+from bench.contracts import Images
 from bench.errors import ConfigError, DataError, StageError
 from bench.registry import effective_config
 from bench.testing import tiny_images

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from bench.capabilities import CanEstimate
 from bench.context import StageContext
-from bench.contracts import CanEstimate
 from bench.errors import ConfigError
 from bench.testing import tiny_images
 from classifiers._pretrained import read_weights

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.capabilities import CanVary, NeedsHeldOut
 from bench.context import StageContext
-from bench.contracts import CanVary, Images, NeedsHeldOut
+from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import tiny_images
 from generators.controls import Collapse, CopyTrain, Oracle, PCAGaussian, UniformNoise

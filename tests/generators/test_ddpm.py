@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.capabilities import CanEstimate, CanVary
 from bench.context import StageContext
-from bench.contracts import CanEstimate, CanVary, Images
+from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
 from generators.ddpm import DDPM

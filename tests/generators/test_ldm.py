@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts import CanReconstruct
+from bench.capabilities import CanReconstruct
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import KilledError, RehearsalContext
 from generators._diffusion import autoencoder as ae

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.capabilities import HasLoss
 from bench.context import StageContext
-from bench.contracts import HasLoss
 from bench.errors import ConfigError, DataError
 from bench.metrics.membership import measure_membership, membership_inference
 from bench.testkit import tiny_images

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.capabilities import CanMapLatents, CanMapStyles
 from bench.context import StageContext
-from bench.contracts import CanMapLatents, CanMapStyles
 from bench.errors import CapabilityError, ConfigError, UndefinedMetric
 from bench.metrics.path_length import path_length, slerp, trimmed_mean
 
