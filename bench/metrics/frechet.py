@@ -9,6 +9,7 @@ values. No matrix square root is taken, so rank-deficient covariances (n <= D) a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,11 +19,30 @@ from bench.metrics.arrays import Features, Float, Frechet, features, in_canonica
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean [D], trace of the covariance and a factor F [R, D] with Fᵀ F = covariance; made once for a reference set."""
+    """Mean [D] and covariance of a feature set, made once for a reference set.
+
+    ``trace`` of the covariance; the covariance itself [D, D] where n > D, else ``rows`` [n, D], the centred features
+    over sqrt(n - 1), which hold less.
+    """
 
     mean: Float
     trace: float
-    factor: Float
+    covariance: Float | None = None
+    rows: Float | None = None
+
+    @cached_property
+    def factor(self) -> Float:
+        """F [R, D] with Fᵀ F = covariance."""
+        if self.rows is not None:
+            return self.rows
+        assert self.covariance is not None
+        return factor_of(self.covariance)
+
+    @cached_property
+    def is_triangular(self) -> bool:
+        """Whether ``factor`` is upper triangular."""
+        factor = self.factor
+        return factor.shape[0] == factor.shape[1] and not np.tril(factor, -1).any()
 
 
 def frechet_distance(x: ArrayLike, y: ArrayLike) -> Frechet:
@@ -41,17 +61,41 @@ def moments(x: ArrayLike, name: str = "x") -> Moments:
     mean = rows.mean(axis=0, dtype=np.float64)
     if len(rows) <= rows.shape[1]:
         factor = (rows - mean) / np.sqrt(len(rows) - 1)
-        return Moments(mean, float(np.einsum("nd,nd->", factor, factor)), factor)
-    covariance = _scatter(rows, mean) / (len(rows) - 1)
-    return Moments(mean, float(np.trace(covariance)), factor_of(covariance))
+        return Moments(mean, float(np.einsum("nd,nd->", factor, factor)), rows=factor)
+    covariance = _scatter(rows, mean)
+    covariance /= len(rows) - 1
+    return Moments(mean, float(np.trace(covariance)), covariance)
 
 
 def distance_of(x: Moments, y: Moments) -> Frechet:
     """Fréchet distance from two sets of moments."""
-    same_width(x=x.factor, y=y.factor)
+    if len(x.mean) != len(y.mean):
+        same_width(x=x.mean[None], y=y.mean[None])
     difference = x.mean - y.mean
-    cross = nuclear_norm(x.factor @ y.factor.T)
+    cross = _trace_of_root(x, y)
+    if cross is None:
+        cross = nuclear_norm(x.factor @ y.factor.T)
     return Frechet(float(difference @ difference), x.trace + y.trace - 2 * cross)
+
+
+def _trace_of_root(x: Moments, y: Moments) -> float | None:
+    """tr (S_x S_y)^½ of two wide covariances from the eigenvalues of F S_y Fᵀ with S_x = Fᵀ F, or None where rounding
+    could show: one Cholesky factor instead of two, and products of triangles."""
+    if y.covariance is None or x.covariance is None or len(x.mean) < 256 or not x.is_triangular:
+        return None
+    return _sum_of_roots(np.linalg.eigvalsh(_congruence(x.factor, y.covariance)))
+
+
+def _congruence(upper: Float, symmetric: Float, block: int = 256) -> Float:
+    """Lower triangle of U S Uᵀ [D, D] for upper triangular U; what lies above the diagonal blocks is not set."""
+    n = len(upper)
+    left = np.empty_like(symmetric)
+    for i in range(0, n, block):
+        np.matmul(upper[i : i + block, i:], symmetric[i:], out=left[i : i + block])
+    product = np.zeros_like(symmetric)
+    for j in range(0, n, block):
+        np.matmul(left[j:, j:], upper[j : j + block, j:].T, out=product[j:, j : j + block])
+    return product
 
 
 def _scatter(rows: Features, mean: Float) -> Float:
@@ -60,9 +104,25 @@ def _scatter(rows: Features, mean: Float) -> Float:
     buffer = np.empty((min(len(rows), 2048), rows.shape[1]))
     for start in range(0, len(rows), len(buffer)):
         part = rows[start : start + len(buffer)]
-        centred = np.subtract(part, mean, out=buffer[: len(part)])
-        total += centred.T @ centred
+        _add_gram(total, np.subtract(part, mean, out=buffer[: len(part)]))
+    upper = np.triu_indices(len(total), 1)
+    total[upper] = total.T[upper]
     return total
+
+
+def _add_gram(total: Float, rows: Float) -> None:
+    """Add rowsᵀ rows to the lower triangle of ``total`` [D, D].
+
+    The rank-k update of BLAS is slower than its matrix product, so the triangle is halved into rectangles.
+    """
+    width = rows.shape[1]
+    if width <= 256:
+        total += rows.T @ rows
+        return
+    half = width // 2
+    total[half:, :half] += rows[:, half:].T @ rows[:, :half]
+    _add_gram(total[:half, :half], rows[:, :half])
+    _add_gram(total[half:, half:], rows[:, half:])
 
 
 def factor_of(covariance: Float) -> Float:
@@ -98,11 +158,16 @@ def _norm_by_eigenvalues(matrix: Float, tolerance: float) -> float | None:
     empty = bool(np.abs(matrix.sum(axis=0)).max() <= 1e-12 * np.sqrt(scale) * len(gram))
     if empty:
         gram += scale / len(gram)
-    values = np.linalg.eigvalsh(gram)
+    total = _sum_of_roots(np.linalg.eigvalsh(gram), tolerance)
+    return None if total is None else total - (np.sqrt(scale) if empty else 0.0)
+
+
+def _sum_of_roots(values: Float, tolerance: float = 1e-10) -> float | None:
+    """Sum of the roots of ascending eigenvalues, None where their rounding could move it by ``tolerance``."""
     rounding = 4 * np.finfo(np.float64).eps * values[-1]
     if values[0] <= 4 * rounding or np.sum(rounding / (2 * np.sqrt(values))) > tolerance:
         return None
-    return float(np.sum(np.sqrt(values)) - (np.sqrt(scale) if empty else 0.0))
+    return float(np.sum(np.sqrt(values)))
 
 
 def frechet_se(x: ArrayLike, y: ArrayLike) -> float:

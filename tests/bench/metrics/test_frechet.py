@@ -63,6 +63,22 @@ def test_indefinite_rounding_of_a_covariance_is_survived():
     assert frechet_distance(thin, thin).raw == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("width", [256, 300, 520])
+def test_wide_covariances_agree_with_the_singular_values_of_their_factors(width):
+    """The congruence route, by blocks of 256, against the definition."""
+    rng = np.random.default_rng(2)
+    x = moments(rng.normal(size=(900, width)) @ rng.normal(size=(width, width)) / width)
+    y = moments(rng.normal(size=(800, width)) + 0.1)
+    assert x.covariance is not None
+    assert x.covariance == pytest.approx(x.covariance.T, abs=0)
+    assert x.factor.T @ x.factor == pytest.approx(x.covariance, rel=1e-10, abs=1e-12)
+    cross = np.linalg.svd(x.factor @ y.factor.T, compute_uv=False).sum()
+    difference = x.mean - y.mean
+    exact = difference @ difference + x.trace + y.trace - 2 * cross
+    assert abs(distance_of(x, y).raw - exact) <= 1e-8
+    assert abs(distance_of(y, x).raw - exact) <= 1e-8
+
+
 def test_identical_sets_and_raw_value():
     x = np.random.default_rng(0).normal(size=(50, 200)).astype(np.float32)
     found = frechet_distance(x, x)
@@ -183,15 +199,16 @@ def test_thousand_images_faster_than_the_references(reference, factor):
 @pytest.mark.speed
 @pytest.mark.slow
 def test_ten_thousand_images_faster_than_torch_fidelity():
-    """The aim is 1.8 and, with the reference side kept, 2.5; one thread measured 1.75, so these guard what is there."""
+    """10,000 x 2,048 features, and with the reference side kept; each the best of two but for the reference."""
     rng = np.random.default_rng(0)
     x, y = (rng.normal(size=(10_000, 2048)).astype(np.float32) for _ in range(2))
     expected, slow = _timed(_torch_fidelity, x, y)
-    (found, first), (_, second) = (_timed(frechet_distance, x, y) for _ in range(2))
-    fast = min(first, second)
     kept = moments(x)
-    again, cached = _timed(lambda: distance_of(kept, moments(y)))
+    kept.factor, kept.is_triangular  # noqa: B018  the reference side is kept with its factor
+    whole = [_timed(frechet_distance, x, y) for _ in range(2)]
+    cached = [_timed(lambda: distance_of(kept, moments(y))) for _ in range(2)]
+    found, again = whole[0][0], cached[0][0]
     assert found == pytest.approx(expected, abs=1e-6)
     assert again.raw == found.raw
-    assert slow / fast >= 1.5
-    assert slow / cached >= 2.0
+    assert slow / min(seconds for _, seconds in whole) >= 1.8
+    assert slow / min(seconds for _, seconds in cached) >= 2.5
