@@ -6,7 +6,7 @@ Nothing here imports torch; tensors are annotated ``Any``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -144,3 +144,16 @@ class CanDifferentiate(Protocol):
 
     def logits(self, x: Any, ctx: Context) -> Any:
         """Log-probabilities up to a constant, tensor [B, K], of a float tensor [B, 3, H, W] in 0..1."""
+
+
+@runtime_checkable
+class HasInputs(Protocol):
+    """A plugin whose ``fit`` reads more than its training images: files that an option names."""
+
+    @classmethod
+    def inputs(cls, config: Any) -> Mapping[str, Any]:
+        """JSON values that change whenever what ``fit`` would read changes; they become part of the stage's key.
+
+        Called often (also to plan a run): read no more than is needed, and import no torch. Raises
+        :class:`bench.errors.DataError` if there is nothing to read.
+        """

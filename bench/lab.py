@@ -107,6 +107,8 @@ class Lab:
         inputs: dict[str, Any] = {"train": train.key, "precision": self.bench.precision}
         if pool is not None:
             inputs["held_out"] = pool.key
+        if callable(read := getattr(cls, "inputs", None)):
+            inputs["read"] = dict(read(config))
 
         def make(out: Path, ctx: StageContext) -> Mapping[str, Any]:
             generator = cls(config)

@@ -14,7 +14,13 @@ from bench.contracts import ClassifierBase, Context, GeneratorBase, Images, Labe
 from bench.errors import ConfigError
 from bench.testing import CONTRACTS, ClassifierContract, GeneratorContract, check_plugin
 
-PLUGINS = [(kind, name) for kind in CONTRACTS for name in registry.names(kind)]
+
+def needs_no_option(kind: str, name: str) -> bool:
+    """Whether a plugin stands on its own; those that must be told a place have contract tests beside them."""
+    return not any(field.is_required() for field in registry.load(kind, name).Config.model_fields.values())
+
+
+PLUGINS = [(kind, name) for kind in CONTRACTS for name in registry.names(kind) if needs_no_option(kind, name)]
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bench.contracts import Context, Images, Labels, Options
 from bench.data.tasks import MELANOMA
+from bench.draws import draw_rows
 from bench.errors import ConfigError
-from generators.controls._stored import draw_rows
 from generators.controls.copies import CopyTrain
 
 

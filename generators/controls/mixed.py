@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench.contracts import Context, GeneratorBase, Images, Labels, Options, Strings
+from bench.draws import check_labels
 from bench.errors import StageError
 from bench.pixels import UInt8
-from generators.controls._stored import StoredImages, check_labels
+from generators.controls._stored import StoredImages
 from generators.controls.copies import CopyTrain, Oracle
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import Context, Images, Labels
+from bench.draws import check_labels, draw_rows
 from bench.pixels import PixelArray, UInt8
-from generators.controls._stored import check_labels, draw_rows
 from generators.controls.copies import CopyTrain
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench.contracts import Context, GeneratorBase, Images, Labels, Options
+from bench.draws import check_labels
 from bench.errors import DataError, StageError
 from bench.pixels import UInt8
-from generators.controls._stored import check_labels
 
 Float = NDArray[np.float32]
 OVERSAMPLE = 8
