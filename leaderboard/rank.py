@@ -1,28 +1,24 @@
-"""Ranks that say what is known: tie groups and rank intervals from a paired, clustered bootstrap over seeds.
+"""Ranks that say what is known: tie groups and rank intervals from paired differences over lesions and seeds.
 
-Two rows are judged on the same test images with the same bootstrap weights (Davison & Hinkley 1997, section 3.8), so
-what is hard for both cancels. The error of a difference has two parts: which lesions are in the test set (bootstrap
-over lesions, within class) and which seeds were run (variance between seeds, of paired differences where both rows
-have the same seeds). Rank intervals follow from all pairwise tests together (Mogstad et al. 2024, Review of Economic
-Studies 91:476): the best rank counts the rows that are surely better, the worst those that are surely worse.
+Two rows are judged on the same test images, so what is hard for both cancels. The error of a difference has two parts:
+which lesions are in the test set (:mod:`leaderboard.paired`) and which seeds were run (variance between seeds, of
+paired differences where both rows have the same seeds). Rank intervals follow from all pairwise tests together
+(Mogstad et al. 2024, Review of Economic Studies 91:476): the best rank counts the rows that are surely better, the
+worst those that are surely worse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from leaderboard.load import Predictions, read_predictions
-from leaderboard.paired import ALPHA, Difference, Float, Measured, difference, lend
+from leaderboard.paired import ALPHA, Differences, Measured, differences, influence, lend
 from leaderboard.rows import Row
-
-REPLICATES = 2_000
-SEED = 0  # of the bootstrap over lesions: fixed, so that equal records give equal boards
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Ranking:
     groups: int = 0
 
 
-def rank(rows: Sequence[Row], positive: int, replicates: int = REPLICATES) -> Ranking:
+def rank(rows: Sequence[Row], positive: int) -> Ranking:
     """Measure all rows with readable predictions on the same test images and rank those with status "ranked".
 
     Controls are measured and not ranked. A row whose predictions are missing or of other images becomes "incomplete",
@@ -65,11 +61,12 @@ def rank(rows: Sequence[Row], positive: int, replicates: int = REPLICATES) -> Ra
     labels = reference.y == positive
     out.images, out.positives = len(reference), int(labels.sum())
     out.groups = len(np.unique(reference.groups))
-    out.measured = lend(measure(stored, labels, reference, positive, replicates))
+    out.measured = lend(measure(stored, labels, reference, positive))
     ranked = [i for i, row in enumerate(rows) if i in out.measured and takes_part(row)]
-    differences = {(i, j): difference(out.measured[i], out.measured[j]) for i, j in combinations(ranked, 2)}
-    out.standings = standings(ranked, differences)
-    out.minimum_detectable_difference = detectable(list(differences.values()))
+    if ranked:
+        pairs = differences([out.measured[i] for i in ranked])
+        out.standings = dict(zip(ranked, standings(pairs), strict=True))
+        out.minimum_detectable_difference = detectable(pairs)
     return out
 
 
@@ -116,63 +113,47 @@ def measure(
     labels: NDArray[np.bool_],
     reference: Predictions,
     positive: int,
-    replicates: int,
 ) -> dict[int, Measured]:
-    """AUC of every row and seed at the full test set and under shared bootstrap weights; none without both classes."""
-    from bench.stats.bootstrap import ranked_runs, weighted_auc
+    """AUC of every row and seed, and each lesion's influence on it; none with fewer than two cases of a class."""
     from bench.stats.checks import group_codes
-    from bench.stats.resample import case_weights
 
-    if labels.all() or not labels.any():
+    if labels.sum() < 2 or (~labels).sum() < 2:
         return {}
-    runs = {
-        (i, seed): ranked_runs(labels, p.scores[:, positive].astype(np.float64))
-        for i, by_seed in stored.items()
-        for seed, p in by_seed.items()
-    }
     codes = group_codes(reference.groups, len(labels))
-    blocks: dict[tuple[int, int], list[Float]] = {key: [] for key in runs}
-    for weights in case_weights(labels, codes, replicates, SEED):
-        for key, (run, count) in runs.items():
-            blocks[key].append(weighted_auc(weights, labels, run, count))
-    ones = np.ones((1, len(labels)))
+    assert codes is not None
     out: dict[int, Measured] = {}
     for i, by_seed in stored.items():
-        per_seed = {seed: float(weighted_auc(ones, labels, *runs[i, seed])[0]) for seed in sorted(by_seed)}
-        by_case = np.mean([np.concatenate(blocks[i, seed]) for seed in by_seed], axis=0)
-        out[i] = Measured(per_seed, by_case)
+        found = {s: influence(labels, codes, p.scores[:, positive].astype(np.float64)) for s, p in by_seed.items()}
+        per_seed = {seed: found[seed][0] for seed in sorted(found)}
+        out[i] = Measured(per_seed, np.mean([part for _, part in found.values()], axis=0))
     return out
 
 
-def standings(ranked: Sequence[int], differences: Mapping[tuple[int, int], Difference]) -> dict[int, Standing]:
-    """Rank, rank interval and tie group of each of ``ranked``; pairs are separated at 5 % after Holm's correction."""
+def standings(pairs: Differences) -> list[Standing]:
+    """Rank, rank interval and tie group of each row; pairs are separated at 5 % after Holm's correction."""
     from bench.stats import holm
 
-    pairs = list(differences)
-    adjusted = holm([differences[pair].p for pair in pairs])
-    surely: set[tuple[int, int]] = set()  # (better, worse)
-    for (i, j), p in zip(pairs, adjusted, strict=True):
-        if p <= ALPHA:
-            surely.add((i, j) if differences[i, j].value > 0 else (j, i))
-    ahead = {i: sum(_lead(differences, j, i) > 0 for j in ranked if j != i) for i in ranked}
-    out: dict[int, Standing] = {}
+    rows = len(pairs.value)
+    first, second = np.triu_indices(rows, 1)
+    separated = np.zeros((rows, rows), dtype=bool)
+    separated[first, second] = holm(pairs.upper(pairs.p)) <= ALPHA
+    separated |= separated.T
+    surely = separated & (pairs.value > 0)  # [better, worse]
+    ahead = (pairs.value < 0).sum(axis=1)
+    groups = np.zeros(rows, dtype=np.int64)
     leader, group = -1, 0
-    for i in sorted(ranked, key=lambda i: (ahead[i], i)):
-        if leader < 0 or (leader, i) in surely:
-            leader, group = i, group + 1
-        best = 1 + sum((j, i) in surely for j in ranked)
-        worst = len(ranked) - sum((i, j) in surely for j in ranked)
-        out[i] = Standing(1 + ahead[i], best, worst, group)
-    return out
+    for i in np.argsort(ahead, kind="stable"):
+        if leader < 0 or surely[leader, i]:
+            leader, group = int(i), group + 1
+        groups[i] = group
+    best, worst = 1 + surely.sum(axis=0), rows - surely.sum(axis=1)
+    return [Standing(*map(int, row)) for row in zip(1 + ahead, best, worst, groups, strict=True)]
 
 
-def _lead(differences: Mapping[tuple[int, int], Difference], i: int, j: int) -> float:
-    return differences[i, j].value if (i, j) in differences else -differences[j, i].value
-
-
-def detectable(differences: Sequence[Difference]) -> float | None:
+def detectable(pairs: Differences) -> float | None:
     """Median over pairs of the difference that would be seen with power 80 % at 5 %; None without pairs."""
     from bench.stats import minimum_detectable_difference
 
-    errors = [d.se for d in differences if d.se > 0]
-    return minimum_detectable_difference(float(np.median(errors))) if errors else None
+    errors = pairs.upper(pairs.se)
+    errors = errors[errors > 0]
+    return minimum_detectable_difference(float(np.median(errors))) if len(errors) else None
