@@ -46,7 +46,7 @@ class LabelledFiles:
             if told not in index:
                 index[told] = _class_of(told, place, class_names, aliases)
         labels = np.array([index[told] for told in self.told], dtype=np.int64)
-        for k in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0):
+        for k in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0).tolist():
             raise DataError(
                 f"{self.source.path}: no image of class {class_names[k]!r}: add a folder (or rows) called "
                 f"{class_names[k]!r} or '{k}'; there are {', '.join(map(repr, index))}"
