@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.metrics.arrays import Features, Float, Float32, Int
+from bench.metrics.arrays import Bool, Features, Float, Float32, Int
 
 CELLS = 1 << 22  # distances held at once: 16 MB of float32
 UNIT = 2.0**-24  # rounding unit of float32
@@ -120,13 +120,31 @@ def exact_squares(x: Cloud, y: Cloud, i: Int, j: Int) -> Float:
     return out
 
 
-def kth_bounds(x: Cloud, k: int) -> tuple[Float, Float]:
-    """Bounds float64 [n], [n] of the halved squared distance to the ``k``-th nearest other point, in units of scale².
+@dataclass(frozen=True)
+class Kth:
+    """What products tell of the distances to the k-th nearest other point.
+
+    low, high  float64 [n] bounds of the halved squared distance, in units of scale²
+    near       int64 [n, c] the points of the c lowest lower bounds, -1 where there are fewer others
+    complete   bool [n] whether the k nearest are certainly among ``near``
+    """
+
+    k: int
+    low: Float
+    high: Float
+    near: Int
+    complete: Bool
+
+
+SPARE = 8  # points kept beyond the k-th, so that exact distances seldom need another pass
+
+
+def kth_bounds(x: Cloud, k: int) -> Kth:
+    """Bounds of the distance of each point to the ``k``-th nearest other one, and who that may be.
 
     Distances are symmetric, so each block above the diagonal serves both its rows and its columns: half the products.
     """
-    low, high = (np.full((len(x), k), np.inf, dtype=np.float32) for _ in range(2))
-    spread = round_up(2 * x.slack * x.norms + 4 * TINY)
+    kept = _Smallest(len(x), k + SPARE)
     step = max(1, min(SQUARE, int(CELLS**0.5)))
     for above in range(0, len(x), step):
         for left in range(above, len(x), step):
@@ -135,22 +153,53 @@ def kth_bounds(x: Cloud, k: int) -> tuple[Float, Float]:
             if above == left:
                 np.fill_diagonal(lower, np.inf)
             else:
-                _keep_smallest(low[j], high[j], np.ascontiguousarray(lower.T), spread[i])
-            _keep_smallest(low[i], high[i], lower, spread[j])
-    return low.max(axis=1).astype(np.float64), high.max(axis=1) + spread.astype(np.float64)
+                kept.offer(j, np.ascontiguousarray(lower.T), above)
+            kept.offer(i, lower, left)
+    return _kth_of(x, k, kept)
 
 
-def _keep_smallest(low: Float32, high: Float32, lower: Float32, spread: Float32) -> None:
-    """Update the k smallest lower and upper bounds [b, k] in place; ``lower`` [b, m] is used up."""
-    _merge_smallest(low, lower)
-    lower += spread
-    _merge_smallest(high, lower)
+def _kth_of(x: Cloud, k: int, kept: _Smallest) -> Kth:
+    lower, near = kept.values.astype(np.float64), np.where(np.isinf(kept.values), -1, kept.rows)
+    own = np.broadcast_to(np.arange(len(x))[:, None], near.shape)
+    upper = np.where(near < 0, np.inf, upper_of(lower, x, x, own, near))
+    high = np.partition(upper, k - 1, axis=1)[:, k - 1]
+    complete = (lower.max(axis=1) > high) | (near < 0).any(axis=1)
+    return Kth(k, np.partition(lower, k - 1, axis=1)[:, k - 1], high, near, complete)
 
 
-def _merge_smallest(best: Float32, values: Float32) -> None:
-    k = best.shape[1]
-    found = np.partition(values, k - 1, axis=1)[:, :k] if values.shape[1] > k else values
-    best[:] = np.partition(np.concatenate([best, found], axis=1), k - 1, axis=1)[:, :k]
+class _Smallest:
+    """The ``width`` smallest values offered for each of n rows, and the columns they came from."""
+
+    def __init__(self, n: int, width: int) -> None:
+        self.width = width
+        self.values = np.full((n, width), np.inf, dtype=np.float32)
+        self.rows = np.zeros((n, width), dtype=np.int64)
+
+    def offer(self, part: slice, values: Float32, first: int) -> None:
+        """Offer ``values`` [b, m] of columns ``first``.. to the rows of ``part``."""
+        if values.shape[1] > self.width:
+            columns = np.argpartition(values, self.width - 1, axis=1)[:, : self.width]
+            values = np.take_along_axis(values, columns, axis=1)
+        else:
+            columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+        joined = np.concatenate([self.values[part], values], axis=1)
+        rows = np.concatenate([self.rows[part], columns + first], axis=1)
+        best = np.argpartition(joined, self.width - 1, axis=1)[:, : self.width]
+        self.values[part] = np.take_along_axis(joined, best, axis=1)
+        self.rows[part] = np.take_along_axis(rows, best, axis=1)
+
+
+def exact_kth_of(x: Cloud, kth: Kth, rows: Int) -> Float:
+    """As :func:`exact_kth`, from the few points that ``kth`` left for each row; a pass over all where it cannot say."""
+    out = np.empty(len(rows))
+    told = kth.complete[rows]
+    near = kth.near[rows[told]]
+    squares = np.full(near.shape, np.inf)
+    i, j = np.nonzero(near >= 0)
+    squares[i, j] = exact_squares(x, x, rows[told][i], near[i, j])
+    out[told] = np.partition(squares, kth.k - 1, axis=1)[:, kth.k - 1]
+    out[~told] = exact_kth(x, kth.k, rows[~told])
+    return out
 
 
 def exact_kth(x: Cloud, k: int, rows: Int) -> Float:

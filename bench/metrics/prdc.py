@@ -14,7 +14,7 @@ from bench.metrics.arrays import Bool, Float, Float32, Int, features, same_width
 from bench.metrics.neighbours import (
     Cloud,
     clouds,
-    exact_kth,
+    exact_kth_of,
     exact_squares,
     kth_bounds,
     round_up,
@@ -93,8 +93,8 @@ class _Balls:
 
     def __init__(self, cloud: Cloud, k: int, ties: Ties) -> None:
         self.cloud, self.k, self.ties = cloud, k, ties
-        self.low, high = kth_bounds(cloud, k)
-        self.high = round_up(high)
+        self.kth = kth_bounds(cloud, k)
+        self.low, self.high = self.kth.low, round_up(self.kth.high)
         self._exact = np.full(len(cloud), np.nan)
 
     def inside(self, lower: Float32, row: int, column: int, other: Cloud, axis: int) -> tuple[Int, Int]:
@@ -118,7 +118,7 @@ class _Balls:
         rows = np.unique(ball)
         missing = rows[np.isnan(self._exact[rows])]
         if len(missing):
-            self._exact[missing] = exact_kth(self.cloud, self.k, missing)
+            self._exact[missing] = exact_kth_of(self.cloud, self.kth, missing)
         squares = exact_squares(self.cloud, other, ball, point)
         radius = self._exact[ball]
         return squares < radius if self.ties == "lt" else squares <= radius
