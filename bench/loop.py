@@ -39,10 +39,13 @@ class Ema:
     def update(self, module: nn.Module) -> None:
         """Move the average toward ``module``'s parameters."""
         self.updates += 1
-        weight = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), weight)
+        torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), self.weight())
         for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(theirs)
+
+    def weight(self) -> float:
+        """Share of the newest parameters in the average after ``updates`` updates."""
+        return 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
 
     def state_dict(self) -> dict[str, Any]:
         return {"module": self.module.state_dict(), "updates": self.updates}

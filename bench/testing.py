@@ -9,12 +9,10 @@ They fit the plugin's ``smoke`` preset on drawings of 16 pixels in seconds, and 
 from __future__ import annotations
 
 import inspect
-import tempfile
 import time
 import traceback
 import unittest
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +22,11 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from bench import registry
-from bench.capabilities import CanEstimate, CanVary, NeedsHeldOut
+from bench.ability_checks import AbilityChecks
+from bench.capabilities import CanEstimate, NeedsHeldOut
 from bench.contracts import Classifier, Generator, Images, Labels
 from bench.errors import BenchError
-from bench.testkit import KilledError, RehearsalContext, on_disk, pickles, tiny_images
+from bench.testkit import KilledError, RehearsalContext, on_disk, pickles, same, scratch, tiny_images
 
 __all__ = ["CheckResult", "ClassifierContract", "GeneratorContract", "PluginContract", "check_plugin", "tiny_images"]
 
@@ -172,7 +171,7 @@ class _FittedContract(PluginContract):
         return folder
 
 
-class GeneratorContract(_FittedContract):
+class GeneratorContract(AbilityChecks, _FittedContract):
     """What the harness relies on in a generator."""
 
     kind: ClassVar[str] = "generator"
@@ -235,16 +234,6 @@ class GeneratorContract(_FittedContract):
         except (BenchError, ValueError):
             return
         assert images.shape == (3, self.size, self.size, 3), f"sample gave shape {images.shape}"
-
-    def test_variations_are_images_and_repeat(self) -> None:
-        model, images = self.fitted(), self.train().take(np.arange(3))
-        if not isinstance(model, CanVary):
-            raise unittest.SkipTest("it makes no variations of given images")
-        with scratch() as folder:
-            first, second = (model.vary(images, RehearsalContext(folder / str(i)), 0.4) for i in range(2))
-        assert first.dtype == np.uint8, f"vary gave {first.dtype}, not uint8"
-        assert first.shape == images.pixels.shape, f"vary gave shape {first.shape}"
-        same(first, second, "a second variation with the same seed")
 
 
 class ClassifierContract(_FittedContract):
@@ -344,21 +333,6 @@ def _run(test: Callable[[], None], name: str) -> CheckResult:
         place = traceback.extract_tb(error.__traceback__)[-1]
         ok, detail = False, f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
     return CheckResult(name, ok, detail, time.perf_counter() - started)
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
-        yield Path(folder)
-
-
-def same(expected: Any, found: Any, what: str) -> None:
-    """Assert that two arrays are equal to the bit; ``what`` names the second."""
-    expected, found = np.asarray(expected), np.asarray(found)
-    assert expected.shape == found.shape, f"{what} differs in shape: {found.shape}, not {expected.shape}"
-    differ = int((expected != found).reshape(len(expected), -1).any(axis=1).sum())
-    assert not differ, f"{what} differs in {differ} of {len(expected)} rows"
 
 
 def probabilities(shown: Any, n: int, k: int) -> None:

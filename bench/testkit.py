@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,11 @@ def on_disk(images: Images, folder: Path) -> Images:
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "pixels.npy", np.asarray(images.pixels), allow_pickle=False)
     mapped = PixelView([np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)])
-    return Images(mapped, images.labels, images.ids, images.groups, images.class_names, key=images.key)
+    masks = None
+    if images.masks is not None:
+        np.save(folder / "masks.npy", np.asarray(images.masks), allow_pickle=False)
+        masks = PixelView([np.load(folder / "masks.npy", mmap_mode="r", allow_pickle=False)])
+    return replace(images, pixels=mapped, masks=masks)
 
 
 def pickles(folder: Path) -> list[str]:
@@ -71,17 +78,18 @@ def tiny_images(
 ) -> Images:
     """Small drawings of moles: ``per_class`` of each class (or one number a class), uint8 [N, size, size, 3].
 
-    A darker blurred ellipse on skin; its colour and elongation shift with the class, every image differs.
-    Groups hold two images each. Equal arguments give equal images.
+    A darker blurred ellipse on skin; its colour and elongation shift with the class, every image differs. The mask,
+    uint8 [N, size, size, 1], is the ellipse. Groups hold two images each. Equal arguments give equal images.
     """
     counts = (per_class,) * classes if isinstance(per_class, int) else per_class
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     rng = np.random.default_rng([seed, size, len(counts)])
-    pixels = np.stack([_mole(int(k), size, rng) for k in labels]) if len(labels) else np.zeros((0, size, size, 3))
+    moles = np.stack([_mole(int(k), size, rng) for k in labels]) if len(labels) else np.zeros((0, size, size, 4))
     names = np.array([f"{prefix}-{i:04d}" for i in range(len(labels))], dtype=np.str_)
     groups = np.array([f"{prefix}-g{i // 2:04d}" for i in range(len(labels))], dtype=np.str_)
     class_names = ("other", "melanoma", *(f"class{k}" for k in range(2, len(counts))))[: len(counts)]
-    return Images(pixels.astype(np.uint8), labels, names, groups, class_names)
+    moles = moles.astype(np.uint8)
+    return Images(moles[..., :3], labels, names, groups, class_names, masks=moles[..., 3:])
 
 
 def _mole(k: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -93,4 +101,19 @@ def _mole(k: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
     skin = np.array([224, 180, 160]) + rng.normal(0, 8, 3)
     pigment = np.array([120, 80, 60]) - 25 * k * np.array([1, 0.6, -0.4]) + rng.normal(0, 8, 3)
     image = skin * (1 - inside) + pigment * inside + rng.normal(0, 4, (size, size, 3))
-    return np.asarray(np.rint(image.clip(0, 255)))
+    return np.concatenate([np.rint(image.clip(0, 255)), 255 * (inside > 0.5)], axis=-1)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
+        yield Path(folder)
+
+
+def same(expected: Any, found: Any, what: str) -> None:
+    """Assert that two arrays are equal to the bit; ``what`` names the second."""
+    expected, found = np.asarray(expected), np.asarray(found)
+    assert expected.shape == found.shape, f"{what} differs in shape: {found.shape}, not {expected.shape}"
+    differ = int((expected != found).reshape(len(expected), -1).any(axis=1).sum())
+    assert not differ, f"{what} differs in {differ} of {len(expected)} rows"

@@ -55,6 +55,9 @@ class DDPM(DiffusionGenerator):
             "warmup": 5,
             "sampling_steps": 5,
             "sampling_batch": 16,
+            "loss_timesteps": 4,
+            "finetune_steps": 5,
+            "token_steps": 5,
         },
         "cpu": {},
         "gpu": {

@@ -33,6 +33,9 @@ class LatentDiffusion(DiffusionGenerator):
             "ae_channels": (16, 32),
             "sampling_steps": 5,
             "sampling_batch": 16,
+            "loss_timesteps": 4,
+            "finetune_steps": 5,
+            "token_steps": 5,
         },
         "cpu": {},
         "gpu": {

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from generators._diffusion.options import DiffusionOptions
 
+MAX_BETA = 0.999  # Nichol & Dhariwal (2021, arXiv:2102.09672), section 3.2
 _SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear", "scaled_linear": "scaled_linear"}
 _PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon", "x0": "sample"}
 
@@ -18,7 +19,8 @@ _PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon", "x0": "sample"}
 class ForwardProcess:
     """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps (Ho et al. 2020, arXiv:2006.11239, eq. 4).
 
-    ``alpha``, ``sigma``: float32 [T], the factors of signal and noise.
+    ``alpha``, ``sigma``: float32 [T], the factors of signal and noise. A network's prediction at ``t`` (int64 [] or
+    [B]) can be told in three ways: v, the noise epsilon, or the clean code z_0.
     """
 
     def __init__(self, options: DiffusionOptions, device: str = "cpu") -> None:
@@ -39,6 +41,27 @@ class ForwardProcess:
         if self.prediction == "x0":
             return z
         return _column(self.alpha[t]) * eps - _column(self.sigma[t]) * z
+
+    def clean(self, z_t: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
+        """The estimate of z_0 that the network's prediction at z_t implies."""
+        alpha, sigma = _column(self.alpha[t]), _column(self.sigma[t])
+        if self.prediction == "epsilon":
+            return (z_t - sigma * predicted) / alpha
+        return predicted if self.prediction == "x0" else alpha * z_t - sigma * predicted
+
+    def velocity(self, z_t: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
+        """The v = alpha eps - sigma z_0 that the network's prediction at z_t implies."""
+        alpha, sigma = _column(self.alpha[t]), _column(self.sigma[t])
+        if self.prediction == "epsilon":
+            return (predicted - sigma * z_t) / alpha
+        return (alpha * z_t - predicted) / sigma if self.prediction == "x0" else predicted
+
+    def moved(self, predicted: Tensor, change: Tensor, t: Tensor) -> Tensor:
+        """The prediction at the same z_t whose estimate of z_0 is that of ``predicted`` plus ``change``."""
+        alpha, sigma = _column(self.alpha[t]), _column(self.sigma[t])
+        if self.prediction == "epsilon":
+            return predicted - alpha / sigma * change
+        return predicted + change if self.prediction == "x0" else predicted - change / sigma
 
     def weight(self, t: Tensor) -> Tensor:
         """Loss weight float32 [B]: min(SNR, gamma) on the error of z_0, told in the predicted quantity's units.
@@ -88,12 +111,30 @@ def steps_from(options: DiffusionOptions, strength: float) -> tuple[int, int]:
     return total, total - used
 
 
+def sigmoid_betas(timesteps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> list[float]:
+    """Betas of the sigmoid schedule of Jabri et al. (2022, arXiv:2212.11972), algorithm 1, at ``timesteps`` steps.
+
+    abar(u) = (s(end) - s(start + u (end - start))) / (s(end) - s(start)) with s(x) = 1 / (1 + exp(-x / tau)).
+    """
+
+    def s(x: float) -> float:
+        return 1.0 / (1.0 + math.exp(-x / tau))
+
+    def abar(u: float) -> float:
+        return (s(end) - s(start + u * (end - start))) / (s(end) - s(start))
+
+    return [min(1.0 - abar((i + 1) / timesteps) / abar(i / timesteps), MAX_BETA) for i in range(timesteps)]
+
+
 def _scheduler_arguments(options: DiffusionOptions) -> dict[str, Any]:
-    return {
-        "num_train_timesteps": options.timesteps,
-        "beta_schedule": _SCHEDULES[options.schedule],
-        "prediction_type": _PREDICTIONS[options.prediction],
-    }
+    arguments = {"num_train_timesteps": options.timesteps, "prediction_type": _PREDICTIONS[options.prediction]}
+    if options.schedule == "sigmoid":
+        arguments["trained_betas"] = sigmoid_betas(options.timesteps)
+    else:
+        arguments["beta_schedule"] = _SCHEDULES[options.schedule]
+    if options.zero_terminal_snr:
+        arguments["rescale_betas_zero_snr"] = True
+    return arguments
 
 
 def _column(factor: Tensor) -> Tensor:

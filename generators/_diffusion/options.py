@@ -7,28 +7,35 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from bench.contracts import Options
+from generators._diffusion.ability_options import AbilityOptions
 
 Width = Annotated[int, Field(ge=8, multiple_of=8)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Augment = Literal["dihedral", "flips", "none"]
 
 
-class DiffusionOptions(Options):
+class DiffusionOptions(AbilityOptions):
     """Network, noise, training and sampling of a class-conditional diffusion model.
 
     steps, batch      optimiser steps and images a step
     lr, warmup        peak learning rate, reached after ``warmup`` steps, then a half cosine down to lr / 20
     weight_decay, grad_clip  of AdamW; clip of the gradient's norm
     ema               decay of the averaged weights that are sampled from
+    ema_width         in its place, the relative width sigma_rel of a power-function average (Karras et al. 2024,
+                      arXiv:2312.02696: 0.05 to 0.15), whose profile stretches with training; None for none
     channels          UNet width at each resolution, each a multiple of 8
     layers, attention residual blocks a level; how many of the deepest levels have self-attention
     prediction        what the UNet estimates: v (Salimans & Ho 2022), the noise epsilon, or the clean code x0
-    schedule, timesteps  forward noise: cosine (Nichol & Dhariwal 2021), linear or scaled_linear (Ho et al. 2020)
+    schedule, timesteps  forward noise: cosine (Nichol & Dhariwal 2021), linear or scaled_linear (Ho et al. 2020),
+                      sigmoid (Jabri et al. 2022, arXiv:2212.11972)
+    zero_terminal_snr the schedule shifted so that the last step is pure noise (Lin et al. 2023, arXiv:2305.08891)
     min_snr           gamma of the min-SNR loss weight (Hang et al. 2023, arXiv:2303.09556); None for none
     class_dropout     share of labels replaced by the null class in training; classifier-free guidance needs > 0
     guidance          scale s of classifier-free guidance, eps = eps_null + s (eps_class - eps_null); 1 is none
-    sampler, sampling_steps  dpm++ (2M; Lu et al. 2022) or ddim (eta 0; Song et al. 2021), both deterministic
+    guidance_interval  noise levels sigma_t / alpha_t, (low, high], to which that is confined (Kynkäänniemi et al. 2024,
+                      arXiv:2404.07724), other steps cost half; None for all
+    sampler, sampling_steps  dpm++ (2M; Lu et al. 2022), ddim (eta 0; Song et al. 2021) or heun (Karras et al. 2022,
+                      algorithm 1, two network calls a step); all are deterministic
     sampling_batch    rows of every network call in sampling; short batches are padded, so that an image does
                       not depend on how many others are drawn with it
     balanced          equal class prior in training batches, whatever the class frequencies
@@ -42,17 +49,20 @@ class DiffusionOptions(Options):
     weight_decay: float = Field(0.01, ge=0.0)
     grad_clip: PositiveFloat = 1.0
     ema: Share = 0.995
+    ema_width: float | None = Field(None, ge=0.01, le=0.25)
     channels: tuple[Width, ...] = Field((64, 96), min_length=1)
     layers: PositiveInt = 2
     attention: int = Field(1, ge=0)
     dropout: Share = 0.0
     prediction: Literal["v", "epsilon", "x0"] = "v"
-    schedule: Literal["cosine", "linear", "scaled_linear"] = "cosine"
+    schedule: Literal["cosine", "linear", "scaled_linear", "sigmoid"] = "cosine"
+    zero_terminal_snr: bool = False
     timesteps: int = Field(1000, ge=10)
     min_snr: PositiveFloat | None = 5.0
     class_dropout: Share = 0.1
     guidance: float = Field(1.0, ge=0.0)
-    sampler: Literal["dpm++", "ddim"] = "dpm++"
+    guidance_interval: tuple[float, float] | None = None
+    sampler: Literal["dpm++", "ddim", "heun"] = "dpm++"
     sampling_steps: PositiveInt = 15
     sampling_batch: PositiveInt = 64
     balanced: bool = True
@@ -66,11 +76,14 @@ class DiffusionOptions(Options):
             raise ValueError("guidance other than 1 needs class_dropout > 0: the null class is never trained")
         if self.sampling_steps > self.timesteps:
             raise ValueError(f"sampling_steps {self.sampling_steps} is more than timesteps {self.timesteps}")
-        if self.prediction == "epsilon" and self.schedule == "cosine":
+        if self.prediction == "epsilon" and (self.schedule in ("cosine", "sigmoid") or self.zero_terminal_snr):
+            why = "zero_terminal_snr" if self.zero_terminal_snr else f"the {self.schedule} schedule"
             raise ValueError(
-                "epsilon prediction cannot tell the clean code where the cosine schedule leaves no signal: "
-                "use prediction v or x0, or schedule linear"
+                f"epsilon prediction cannot tell the clean code where {why} leaves no signal: "
+                f"use prediction v or x0, or schedule linear"
             )
+        if self.guidance_interval is not None and not 0.0 <= self.guidance_interval[0] < self.guidance_interval[1]:
+            raise ValueError(f"guidance_interval must be 0 <= low < high, got {self.guidance_interval}")
         return self
 
     @property

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Context, Images
-from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from bench.loop import BatchRows, PixelTensor, autocast, seed_all, train_loop
 from generators._diffusion.augment import random_symmetry
+from generators._diffusion.averaging import averaged
 from generators._diffusion.codecs import Codec, to_float
 from generators._diffusion.networks import build_unet, placed
 from generators._diffusion.noise import ForwardProcess, stratified_timesteps
@@ -44,12 +45,34 @@ def evenly_spaced(train: Images, numbers: int = 2**25) -> Tensor:
     return to_float(PixelTensor(train.take(rows.numpy()).pixels)[torch.arange(len(rows))])
 
 
+class DenoisingLoss:
+    """The weighted error of a network's prediction on a batch of images, under random symmetries, noise and times."""
+
+    def __init__(self, options: DiffusionOptions, codec: Codec, null: int, ctx: Context) -> None:
+        self.options, self.codec, self.null, self.ctx = options, codec, null, ctx
+        self.process = ForwardProcess(options, ctx.device)
+
+    def __call__(self, unet: nn.Module, x_u8: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Loss [] of images uint8 [B, 3, H, W] of ``labels`` int64 [B]; ``rng`` draws all but the noise."""
+        options, device = self.options, self.ctx.device
+        x = to_float(random_symmetry(x_u8, options.augment, rng))
+        y = dropped_labels(labels, self.null, options.class_dropout, rng).to(device)
+        t = stratified_timesteps(len(x), options.timesteps, rng).to(device)
+        with autocast(self.ctx):
+            with torch.no_grad():
+                z = self.codec.encode(x)
+            eps = torch.randn_like(z)
+            predicted = unet(self.process.add_noise(z, eps, t), t, class_labels=y).sample
+        error: Tensor = (predicted.float() - self.process.target(z, eps, t)).square().mean(dim=(1, 2, 3))
+        return (self.process.weight(t) * error).mean()
+
+
 def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: Context) -> nn.Module:
     """The EMA of a UNet trained on the codes of ``train``, on the CPU; resumes from ``ctx``."""
     seed_all(ctx.seed)
     codec.to(ctx.device)
     unet = placed(build_unet(options, codec.code_shape(train.size), train.num_classes), ctx.device)
-    ema = Ema(unet, options.ema)
+    ema = averaged(options, unet)
     optimiser = Optimiser(
         unet.parameters(),
         lr=options.lr,
@@ -58,22 +81,13 @@ def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: 
         decay=options.weight_decay,
         clip=options.grad_clip,
     )
-    process = ForwardProcess(options, ctx.device)
+    loss_of = DenoisingLoss(options, codec, train.num_classes, ctx)
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
         rows = draw(rng)
-        x = to_float(random_symmetry(pixels[rows], options.augment, rng))
-        y = dropped_labels(labels[rows], train.num_classes, options.class_dropout, rng).to(ctx.device)
-        t = stratified_timesteps(options.batch, options.timesteps, rng).to(ctx.device)
-        with autocast(ctx):
-            with torch.no_grad():
-                z = codec.encode(x)
-            eps = torch.randn_like(z)
-            predicted = unet(process.add_noise(z, eps, t), t, class_labels=y).sample
-        error = (predicted.float() - process.target(z, eps, t)).square().mean(dim=(1, 2, 3))
-        loss = (process.weight(t) * error).mean()
+        loss = loss_of(unet, pixels[rows], labels[rows], rng)
         optimiser.step(loss, i)
         ema.update(unet)
         return {"loss": loss.detach()}
