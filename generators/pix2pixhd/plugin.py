@@ -1,0 +1,136 @@
+"""``pix2pixhd`` as a plugin. No torch at import: the command line loads the class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from bench.contracts import Context, Cost, GeneratorBase, Images, Labels
+from bench.errors import StageError
+from bench.pixels import UInt8
+from generators.pix2pixhd.options import Pix2PixHDOptions
+
+if TYPE_CHECKING:
+    from generators.pix2pixhd.model import Pix2PixHDModel
+
+
+class Pix2PixHD(GeneratorBase):
+    """Lesions painted over semantic maps (Wang et al. 2018, arXiv:1711.11585; Bissoto et al. 2018, arXiv:1902.03253).
+
+    The network is deterministic: an image follows from its map, its class and, with ``styles``, a description of how
+    skin, border and lesion look. All diversity comes from these. ``sample`` takes the mask of a training image of the
+    class, flips, turns and deforms it, with ``instances`` "slic" also that image's superpixels, which lay out the
+    texture; and draws a style of the class from a smoothed bootstrap, independent of the map.
+    """
+
+    version: ClassVar[str] = "1"
+    Config: ClassVar[type[Pix2PixHDOptions]] = Pix2PixHDOptions
+    config: Pix2PixHDOptions
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": {
+            "steps": 20,
+            "batch": 4,
+            "widths": (8, 16, 16),
+            "blocks": 1,
+            "critic_widths": (8, 16),
+            "sampling_batch": 8,
+        },
+        "cpu": {},
+        "gpu": {
+            "steps": 100_000,
+            "batch": 16,
+            "ema": 0.999,
+            "widths": (64, 128, 256, 512),
+            "blocks": 9,
+            "critic_widths": (64, 128, 256, 512),
+            "instances": "slic",
+            "superpixels": 200,
+            "maps": 1000,
+            "sampling_batch": 64,
+        },
+        "paper": {
+            "steps": 400_000,
+            "batch": 1,
+            "ema": 0.0,
+            "widths": (64, 128, 256, 512, 1024),
+            "blocks": 9,
+            "enhancer": True,
+            "critic_widths": (64, 128, 256, 512),
+            "scales": 3,
+            "styles": 0,
+            "instances": "slic",
+            "superpixels": 400,
+            "maps": 500,
+            "augment": "flips",
+            "sampling_batch": 8,
+        },
+    }
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._model: Pix2PixHDModel | None = None
+
+    @property
+    def model(self) -> Pix2PixHDModel:
+        """The fitted model; raises StageError before ``fit`` or ``load``."""
+        if self._model is None:
+            raise StageError("Pix2PixHD is not fitted yet: call fit or load first")
+        return self._model
+
+    @classmethod
+    def inputs(cls, config: Pix2PixHDOptions) -> Mapping[str, Any]:
+        """The weights behind the perceptual loss, where it is used; raises ConfigError if they are not at hand."""
+        if not config.perceptual:
+            return {}
+        from bench.weights import locate, verify
+
+        locate("vgg16")
+        return {"vgg16": verify("vgg16")}
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        """Train on the images of ``train`` that have a lesion mask; resumes from the context's checkpoint.
+
+        Raises DataError where there are no masks.
+        """
+        from generators.pix2pixhd.model import Pix2PixHDModel
+
+        self._model = Pix2PixHDModel.fitted(self.config, train, ctx)
+
+    def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
+        """One image for each of ``labels`` int64 [M] over a new map of its class, uint8 [M, H, W, 3].
+
+        Raises DataError for labels that are no class, or without a training image that has a mask. ``hints`` are not
+        used (see :meth:`paint`).
+        """
+        return self.model.sample(labels, ctx)
+
+    def paint(self, masks: UInt8, labels: Labels, ctx: Context) -> UInt8:
+        """Images uint8 [M, H, W, 3] with the regions of ``masks`` uint8 [M, H, W, C], inside where > 127.
+
+        C, H and W as in training. Styles (and superpixels) are drawn as by :meth:`sample`. Raises DataError for masks
+        of another shape and for labels as :meth:`sample` does.
+        """
+        return self.model.paint(masks, labels, ctx)
+
+    def cost(self, n: int, size: int) -> Cost:
+        """Cost of ``fit`` on images of ``size`` x ``size`` pixels with a lesion mask, whatever their number ``n``."""
+        from generators.pix2pixhd.cost import training_cost
+
+        return training_cost(self.config, size)
+
+    def save(self, folder: Path) -> None:
+        """Store weights, masks and styles as safetensors and JSON."""
+        from bench.trees import save_tree
+
+        save_tree(folder, self.model.state())
+
+    @classmethod
+    def load(cls, folder: Path, config: Any) -> Self:
+        """Rebuild from what ``save`` wrote with the same options."""
+        from bench.trees import load_tree
+        from generators.pix2pixhd.model import Pix2PixHDModel
+
+        self = cls(config)
+        self._model = Pix2PixHDModel.from_state(self.config, load_tree(folder))
+        return self

@@ -1,0 +1,155 @@
+"""Training of the generator against its discriminators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.contracts import Context, Images
+from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from generators._diffusion.augment import random_symmetry
+from generators.pix2pixhd import losses
+from generators.pix2pixhd.bank import Ids
+from generators.pix2pixhd.maps import map_channels, placed_styles, regions, ring_radius, semantic_map
+from generators.pix2pixhd.networks import StyleEncoder, build_discriminator, build_generator
+from generators.pix2pixhd.options import Pix2PixHDOptions, learning_rate_factor
+
+
+class Painter(nn.Module):
+    """Generator and style encoder together: what is trained, averaged, stored and sampled from."""
+
+    def __init__(self, options: Pix2PixHDOptions, mask_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.stride, self.num_classes = options.stride, num_classes
+        self.channels = map_channels(mask_channels, options.instances == "slic")
+        self.generator = build_generator(options, self.channels, num_classes)
+        self.encoder = StyleEncoder(options.styles) if options.styles else None
+
+    def styles(self, image: Tensor, semantic: Tensor) -> Tensor:
+        """Styles [B, D] of each region of ``image`` [B, 3, H, W] in [-1, 1]; D is 0 without an encoder."""
+        if self.encoder is None:
+            return image.new_zeros(len(image), 0)
+        height, width = image.shape[2:]
+        padding = (0, width % 2, 0, height % 2)
+        found: Tensor = self.encoder(F.pad(image, padding, mode="replicate"), F.pad(regions(semantic), padding))
+        return found
+
+    def forward(self, semantic: Tensor, labels: Tensor, styles: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in (-1, 1) of maps [B, C, H, W], classes int64 [B] and styles [B, D]."""
+        return self.call(self.generator, semantic, labels, styles)
+
+    def call(self, generator: Any, semantic: Tensor, labels: Tensor, styles: Tensor) -> Tensor:
+        """As :meth:`forward` with another network; sides are padded to what it can halve, and cropped again."""
+        height, width = semantic.shape[2:]
+        placed = placed_styles(styles, regions(semantic)) if styles.shape[1] else semantic[:, :0]
+        x = torch.cat([semantic, placed], dim=1)
+        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        c = torch.cat([F.one_hot(labels, self.num_classes).float(), styles], dim=1)
+        image: Tensor = generator(x, c)
+        return image[:, :, :height, :width].float()
+
+
+class Trainer:
+    """One step of the discriminators, then one of the generator and the encoder (eq. 5)."""
+
+    def __init__(self, options: Pix2PixHDOptions, painter: Painter, ctx: Context) -> None:
+        self.options, self.painter, self.ctx = options, painter.to(ctx.device), ctx
+        self.critic = build_discriminator(options, painter.channels, painter.num_classes).to(ctx.device)
+        fused = {"lr": options.lr, "betas": (0.5, 0.999), "fused": True}
+        self.painter_adam = torch.optim.Adam(painter.parameters(), **fused)  # type: ignore[arg-type]
+        self.critic_adam = torch.optim.Adam(self.critic.parameters(), **fused)  # type: ignore[arg-type]
+        self.ema = Ema(painter, options.ema)
+        self.perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
+        if options.perceptual:
+            self.perceptual = losses.perceptual_loss(ctx.device)
+
+    def parts(self) -> dict[str, Any]:
+        """Everything that changes."""
+        return {
+            "painter": self.painter,
+            "critic": self.critic,
+            "painter_adam": self.painter_adam,
+            "critic_adam": self.critic_adam,
+            "ema": self.ema,
+        }
+
+    def step(self, i: int, real: Tensor, semantic: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Update all on images [B, 3, H, W] in [-1, 1] with their maps and classes; returns the losses."""
+        factor = learning_rate_factor(i, self.options.steps, self.options.decay_from)
+        for group in (*self.painter_adam.param_groups, *self.critic_adam.param_groups):
+            group["lr"] = self.options.lr * factor
+        with autocast(self.ctx):
+            real, semantic, fake = self._paint(i, real, semantic, labels)
+        constant = F.one_hot(labels, self.painter.num_classes).float()[:, :, None, None]
+        shown = torch.cat([semantic, constant.expand(-1, -1, *semantic.shape[2:])], dim=1)
+        seen = self._critic_step(shown, real, fake.detach())
+        return {**seen, **self._painter_step(shown, real, fake)}
+
+    def _paint(self, i: int, real: Tensor, semantic: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(real, map, fake), at half resolution while the global generator learns alone (section 3.1)."""
+        styles = self.painter.styles(real, semantic)
+        if not (self.options.enhancer and i < self.options.global_share * self.options.steps):
+            return real, semantic, self.painter(semantic, labels, styles)
+        real, semantic = F.avg_pool2d(real, 2), F.avg_pool2d(semantic, 2)
+        return real, semantic, self.painter.call(self.painter.generator.inner, semantic, labels, styles)
+
+    def _critic_step(self, shown: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        with autocast(self.ctx):
+            both = self.critic(torch.cat([torch.cat([shown, real], dim=1), torch.cat([shown, fake], dim=1)]))
+        halves = [[layer.float().chunk(2) for layer in scale] for scale in both]
+        of_real, of_fake = ([[layer[k] for layer in scale] for scale in halves] for k in (0, 1))
+        loss = losses.discriminator_loss(of_real, of_fake)
+        _update(self.critic_adam, loss)
+        return {"critic": loss.detach()}
+
+    def _painter_step(self, shown: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        self.critic.requires_grad_(False)
+        with autocast(self.ctx):
+            with torch.no_grad():
+                of_real = self.critic(torch.cat([shown, real], dim=1))
+            of_fake = self.critic(torch.cat([shown, fake], dim=1))
+        adversarial = losses.adversarial_loss(of_fake)
+        matching = losses.feature_matching_loss(of_real, of_fake)
+        loss = adversarial + self.options.feature_matching * matching
+        if self.perceptual is not None:
+            loss = loss + self.options.perceptual * self.perceptual(fake, real)
+        _update(self.painter_adam, loss)
+        self.critic.requires_grad_(True)
+        self.ema.update(self.painter)
+        return {"loss": loss.detach(), "adversarial": adversarial.detach(), "matching": matching.detach()}
+
+
+def _update(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+    adam.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    adam.step()
+
+
+def train_painter(options: Pix2PixHDOptions, train: Images, ids: Ids | None, ctx: Context) -> Painter:
+    """The averaged painter trained on ``train`` (all with masks) and its superpixels, on the CPU; resumes."""
+    assert train.masks is not None
+    seed_all(ctx.seed)
+    trainer = Trainer(options, Painter(options, int(train.masks.shape[-1]), train.num_classes), ctx)
+    pixels, masks = PixelTensor(train.pixels, ctx.device), PixelTensor(train.masks, ctx.device)
+    layouts = None if ids is None else torch.from_numpy(ids.astype("int32"))
+    labels = torch.from_numpy(train.labels)
+    draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
+    radius = ring_radius(train.size, options.ring)
+
+    def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
+        rows = draw(rng)
+        planes = [pixels[rows].int(), masks[rows].int()]
+        if layouts is not None:
+            planes.append(layouts[rows][:, None].to(ctx.device))
+        turned = random_symmetry(torch.cat(planes, dim=1), options.augment, rng)
+        last = turned.shape[1] - (layouts is not None)
+        semantic = semantic_map(turned[:, 3:last], turned[:, last:] if layouts is not None else None, radius)
+        return trainer.step(i, turned[:, :3] / 127.5 - 1.0, semantic, labels[rows].to(ctx.device))
+
+    trainer.painter.train()
+    train_loop(ctx, options.steps, trainer.parts(), step)
+    return trainer.ema.module.to("cpu") if options.ema else trainer.painter.eval().requires_grad_(False).to("cpu")
