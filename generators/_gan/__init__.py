@@ -1,0 +1,1 @@
+"""Adversarial generators of images from latent vectors: what ``dcgan`` and ``pggan`` share."""
