@@ -61,7 +61,7 @@ class MapBank:
         if self.ids is None:
             return stack, None
         rng.bit_generator.state = state  # masks and superpixels turn alike
-        return stack, turned(self.ids[row][..., None], self.augment, rng)[..., 0]  # type: ignore[arg-type]
+        return stack, turned(self.ids[row][..., None], self.augment, rng)[..., 0]
 
     def _members(self, label: int) -> NDArray[np.int64]:
         members = np.flatnonzero(self.labels == label)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.pixels import UInt8
 from generators._diffusion.options import Augment
 
+T = TypeVar("T", bound=np.generic)
 Floats = NDArray[np.float64]
 DEGREES, STRETCH, SHIFT = 20.0, 0.15, 0.08  # largest turn, change of size along an axis, move as a share of the side
 ELASTIC, SMOOTHNESS = 0.03, 0.12  # rms displacement and SD of its Gaussian blur, as shares of the side
 
 
-def turned(stack: UInt8, kind: Augment, rng: np.random.Generator) -> UInt8:
+def turned(stack: NDArray[T], kind: Augment, rng: np.random.Generator) -> NDArray[T]:
     """``stack`` [H, W, C] under a random flip or, where "dihedral" and H = W, also a quarter turn."""
     across, down, over = rng.random(3) < 0.5
     if kind == "none":

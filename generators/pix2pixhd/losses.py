@@ -20,13 +20,13 @@ def discriminator_loss(real: Found, fake: Found) -> Tensor:
 
 def adversarial_loss(fake: Found) -> Tensor:
     """The generator's side: (D - 1)^2, summed over scales."""
-    return _total([(f[-1] - 1.0).square().mean() for f in fake])
+    return _total([(f[-1].float() - 1.0).square().mean() for f in fake])
 
 
 def feature_matching_loss(real: Found, fake: Found) -> Tensor:
     """Eq. 4: L1 between the feature maps of real and fake, a mean over each layer, summed over layers and scales."""
     pairs = [(r, f) for one, other in zip(real, fake, strict=True) for r, f in zip(one[:-1], other[:-1], strict=True)]
-    return _total([F.l1_loss(f, r.detach()) for r, f in pairs])
+    return _total([F.l1_loss(f.float(), r.detach().float()) for r, f in pairs])
 
 
 def perceptual_loss(device: str) -> Callable[[Tensor, Tensor], Tensor]:

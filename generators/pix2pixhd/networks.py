@@ -32,7 +32,8 @@ class ConditionalInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         scale, shift = self.affine(c)[:, :, None, None].split(self.width, dim=1)
-        return F.instance_norm(x) * (1.0 + scale) + shift
+        y: Tensor = F.instance_norm(x) * (1.0 + scale) + shift
+        return y
 
 
 class Layer(nn.Module):
@@ -47,7 +48,7 @@ class Layer(nn.Module):
         if up:
             self.conv = nn.ConvTranspose2d(fan_in, width, 3, stride=2, padding=1, output_padding=1)
         else:
-            mode = "reflect" if stride == 1 else "zeros"
+            mode: Any = "reflect" if stride == 1 else "zeros"
             self.conv = nn.Conv2d(fan_in, width, kernel, stride=stride, padding=kernel // 2, padding_mode=mode)
         self.norm = ConditionalInstanceNorm(width, condition)
         self.last = last

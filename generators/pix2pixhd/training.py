@@ -152,4 +152,5 @@ def train_painter(options: Pix2PixHDOptions, train: Images, ids: Ids | None, ctx
 
     trainer.painter.train()
     train_loop(ctx, options.steps, trainer.parts(), step)
-    return trainer.ema.module.to("cpu") if options.ema else trainer.painter.eval().requires_grad_(False).to("cpu")
+    fitted: Any = trainer.ema.module if options.ema else trainer.painter.eval().requires_grad_(False)
+    return fitted.to("cpu")  # type: ignore[no-any-return]
