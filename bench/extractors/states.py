@@ -6,19 +6,22 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
+from bench.extractors.arrays_pickle import is_arrays_pickle, read_arrays
 
 State = dict[str, Tensor]
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
 def read_state(path: Path) -> State:
-    """Named tensors of a safetensors file, a torch file of nothing but tensors, or a TorchScript archive.
+    """Named tensors of a safetensors file, a torch file of nothing but tensors, a TorchScript archive, or a pickle of
+    nested dicts of numpy arrays (by dotted names).
 
-    A pickle that holds anything but tensors is refused; of TorchScript only parameters and buffers are taken, its
+    A pickle that holds anything but tensors or arrays is refused; of TorchScript only parameters and buffers are taken, its
     methods are not called. Raises :class:`ConfigError` that names the file.
     """
     if not path.is_file():
@@ -28,6 +31,8 @@ def read_state(path: Path) -> State:
             from safetensors.torch import load_file
 
             return load_file(str(path))
+        if is_arrays_pickle(path):
+            return {name: torch.from_numpy(np.array(values)) for name, values in read_arrays(path).items()}
         if _is_torchscript(path):
             return dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -110,7 +110,7 @@ class lpips_distance:
 
     net       "vgg" (that of path length) or "alex" (the package's default for comparing images)
     backbone  ImageNet weights under torchvision's names ("features.0.weight", ...): a safetensors file, or name ->
-              array; None: those of `bench weights fetch vgg16`. Nothing is downloaded here.
+              array; None: those of `bench weights fetch lpips-vgg` (or lpips-alex). Nothing is downloaded here.
 
     Raises :class:`ConfigError` that names a missing or misshapen tensor, or says how to get the weights.
     """
@@ -166,9 +166,7 @@ def _load_backbone(network: Any, backbone: Path | Mapping[str, Any]) -> str:
 def _fetched(net: str) -> Path:
     from bench.weights import locate
 
-    if net != "vgg":
-        raise ConfigError(f"LPIPS ({net}) needs a backbone: torchvision's ImageNet weights as a safetensors file")
-    return locate("vgg16")
+    return locate(f"lpips-{net}")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

