@@ -194,7 +194,7 @@ class Lab:
             classifier = cls(config)
             classifier.fit(train, self.val_select, ctx)
             classifier.save(_new_folder(out / "model"))
-            return ctx.speed(config)
+            return {**ctx.speed(config), **_noticed(classifier)}
 
         stored = self.bench.stage(
             "train", f"train {name}: {title}", cls, config.model_dump(mode="json"), inputs, make, seed_path=stream
@@ -359,6 +359,15 @@ def fit_threshold(rule: str, images: Images, scores: Probabilities, task: Task, 
     else:
         value = float(rule)
     return Threshold(rule, value, "val_thresh", checksum)
+
+
+def _noticed(classifier: Any) -> dict[str, Any]:
+    """What a classifier noticed while it was trained, for the record: notes, and the step whose weights it kept."""
+    step = getattr(classifier, "selected_step", None)
+    return {
+        "notes": [str(note) for note in getattr(classifier, "notes", [])],
+        "selected_step": None if step is None else int(step),
+    }
 
 
 def _not_from_fold(extra: Images, fold_of: Mapping[str, int], k: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.contracts import Estimate
 from bench.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Row(BaseModel):
@@ -97,6 +98,8 @@ class ArmRecord(Row):
     ``predictions``: npz with ids, groups (str), y (int64), scores (float32 [N, K]) for test;
     ``threshold_predictions``: the same for val_thresh, from which ``thresholds`` follow.
     ``metrics``: name -> estimate; a metric at a threshold is called e.g. ``sensitivity@youden``.
+    ``notes``: what the classifier noticed while it was trained (e.g. a class without images); ``selected_step``: the
+    step whose weights it kept.
     """
 
     name: str
@@ -109,6 +112,8 @@ class ArmRecord(Row):
     metrics: dict[str, EstimateRecord] = Field(default_factory=dict)
     predictions: FileRecord | None = None
     threshold_predictions: FileRecord | None = None
+    notes: list[str] = Field(default_factory=list)
+    selected_step: int | None = None
     key: str = ""
     error: str | None = None
 
@@ -196,9 +201,15 @@ class EnvironmentRecord(Row):
 
 
 class Record(Row):
-    """A run: dataset x protocol x generator x classifier x seeds."""
+    """A run: dataset x protocol x generator x classifier x seeds.
+
+    ``origin``: "run" for what this harness trained and measured; "external" for predictions that were submitted and
+    only scored here, their training not reproduced. ``files``: title -> path beside the record; ``checksums``: path ->
+    sha256 of these files. Records of earlier schema versions are read through :mod:`bench.migrations`.
+    """
 
     schema_version: int = SCHEMA_VERSION
+    origin: Literal["run", "external"] = "run"
     run_id: str
     created: str
     status: Literal["complete", "partial", "failed"]
@@ -221,6 +232,7 @@ class Record(Row):
     failures: list[FailureRecord] = Field(default_factory=list)
     environment: EnvironmentRecord
     files: dict[str, str] = Field(default_factory=dict)
+    checksums: dict[str, str] = Field(default_factory=dict)
     verdict: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
     metric_versions: dict[str, str] = Field(default_factory=dict)
@@ -235,11 +247,15 @@ class Record(Row):
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """Read and validate; raises :class:`DataError` that names the file and the field."""
+        """Read, migrate and validate; raises :class:`DataError` that names the file and the field."""
+        from bench.migrations import migrate
+
         try:
-            return cls.model_validate_json(path.read_text())
+            return cls.model_validate(migrate(json.loads(path.read_text()), SCHEMA_VERSION))
         except FileNotFoundError:
             raise DataError(f"{path}: no such record") from None
+        except (DataError, json.JSONDecodeError) as error:
+            raise DataError(f"{path}: not a valid record: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

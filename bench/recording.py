@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def arm_record(lab: Lab, name: str, arm: Arm, judged: evaluate.Judged, world: Wo
             for t in judged.thresholds.values()
         ],
         metrics=judged.metrics, key=arm.classifier.key,
+        notes=arm.classifier.stored.meta.get("notes", []),
+        selected_step=arm.classifier.stored.meta.get("selected_step"),
         predictions=store("test", world.test, judged.test_scores),
         threshold_predictions=store("val_thresh", lab.val_thresh, judged.val_scores),
     )  # fmt: skip
@@ -106,6 +109,12 @@ def plugin_packages(config: RunConfig) -> tuple[str, ...]:
     """Installed packages, other than this one, that the run's plugins come from."""
     found = (registry.distribution(k, getattr(config, k).name) for k in ("protocol", "generator", "classifier"))
     return tuple(sorted({name for name in found if name}))
+
+
+def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Path -> sha256 of those files in ``folder`` that are there: a run that was interrupted has no pictures yet."""
+    found = [name for name in names if (folder / name).is_file()]
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in found}
 
 
 def throughput_records(bench: Workbench) -> list[ThroughputRecord]:

@@ -19,6 +19,7 @@ from bench.pictures import draw_pictures
 from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, Record
 from bench.recording import (
     arm_record,
+    checksums,
     data_record,
     empty_record,
     plugin_packages,
@@ -214,6 +215,7 @@ def _finish(bench: Workbench, record: Record, config: RunConfig, folder: Path, *
         record.status = "complete"
     (folder / "ledger.json").write_text(json.dumps(record.ledger, indent=1) + "\n")
     record.files["ledger"] = "ledger.json"
+    record.checksums = checksums(folder, record.files.values())
     record.write(folder / RECORD)
 
 

@@ -10,7 +10,11 @@ from bench.stats.consistency import Printed, Range, possible_counts, prevalence_
 from leaderboard.audit_table import FIGURES, SIZE_OF, Counts, PrintedRow, other_rows
 
 Shares = Mapping[str, Printed]
-CLASSES_SWAPPED, TRANSPOSED = (3, 2, 1, 0), (0, 2, 1, 3)  # of (TP, FP, FN, TN)
+# Orders of (TP, FP, FN, TN) that have a name.
+ORDERS: dict[tuple[int, ...], str] = {
+    (3, 2, 1, 0): "with the roles of the classes exchanged",
+    (0, 2, 1, 3): "with FP and FN exchanged",
+}
 
 
 def readings(row: PrintedRow, rows: list[PrintedRow], impossible: list[str]) -> Iterator[str]:
@@ -43,8 +47,8 @@ def reordered_counts(counts: Counts, shares: Shares) -> Iterator[str]:
     for order in permutations(range(4)):
         other = Counts(*(counts[i] for i in order))
         if other != counts and fits(other, shares):
-            what = {CLASSES_SWAPPED: "with the roles of the classes exchanged", TRANSPOSED: "with FP and FN exchanged"}
-            yield f"all printed figures follow {what.get(order, 'with the counts in another order')}: {other}"
+            what = ORDERS.get(order, "with the counts in another order")
+            yield f"all printed figures follow {what}: {other}"
             return
 
 

@@ -12,7 +12,8 @@ from leaderboard.load import Entry, Predictions, read_predictions
 
 Part = Literal["predictions", "threshold_predictions"]
 PARTS: tuple[Part, ...] = ("predictions", "threshold_predictions")
-SPLIT_OF: dict[Part, str] = {"predictions": "test", "threshold_predictions": "val_thresh"}
+THRESHOLD_SPLIT = "val_thresh"
+SPLIT_OF: dict[Part, str] = {"predictions": "test", "threshold_predictions": THRESHOLD_SPLIT}
 
 
 @dataclass(frozen=True)

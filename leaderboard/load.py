@@ -85,7 +85,11 @@ def load(places: Iterable[Path]) -> Loaded:
 
 def read_predictions(entry: Entry, file: FileRecord) -> Predictions:
     """The predictions in ``file``. Raises :class:`DataError` that names the file and the array that is wrong."""
-    path = entry.file(file.path)
+    return read_arrays(entry.file(file.path))
+
+
+def read_arrays(path: Path) -> Predictions:
+    """The predictions stored at ``path``; raises as :func:`read_predictions`."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             missing = {"ids", "groups", "y", "scores"} - set(stored.files)

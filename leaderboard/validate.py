@@ -1,6 +1,8 @@
 """Whether a record may stand on the board: one small function a check, each naming record, arm and cell.
 
-Checks that need only the record are here, those that need its stored predictions in :mod:`leaderboard.recompute`.
+Checks that need only the record are here; those of the files beside it in :mod:`leaderboard.stored`, of numbers that
+follow from predictions in :mod:`leaderboard.recompute` and :mod:`leaderboard.compared`, of everything else, for records
+that were added to the board, in :mod:`leaderboard.seal`.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from bench.record import SCHEMA_VERSION, ArmRecord, ComparisonRecord, EstimateRecord
-from leaderboard import recompute
+from bench.errors import DataError
+from bench.record import ArmRecord, ComparisonRecord, EstimateRecord
+from leaderboard import compared, recompute, seal, stored
 from leaderboard.evidence import Evidence, Problem
 from leaderboard.load import Entry, load
 
@@ -22,11 +26,8 @@ CENTRED = ("auc", "accuracy", "sensitivity", "specificity")
 
 
 def check_version(evidence: Evidence) -> Iterator[Problem]:
-    """The schema is one that this leaderboard reads, and the record says with which metrics it was measured."""
+    """The record says with which metrics it was measured (that its schema can be read, loading has told)."""
     record = evidence.entry.record
-    if record.schema_version != SCHEMA_VERSION:
-        message = f"is {record.schema_version}, this leaderboard reads {SCHEMA_VERSION}"
-        yield evidence.problem(message, "schema_version")
     if record.status == "complete" and not record.metric_versions:
         yield evidence.problem("is empty: rows cannot be compared without it", "metric_versions")
 
@@ -84,6 +85,65 @@ def _complete(evidence: Evidence) -> Iterator[Problem]:
             yield evidence.problem("the record says complete; this arm has no metrics", "metrics", arm)
     for failure in record.failures:
         yield evidence.problem(f"the record says complete; {failure.phase} failed: {failure.error}", "failures")
+
+
+def check_config(evidence: Evidence) -> Iterator[Problem]:
+    """What the record says of the run is what its configuration says."""
+    record = evidence.entry.record
+    data = record.config.get("data", {})
+    told = {
+        "preset": (record.preset, record.config.get("preset")),
+        "seeds": (record.seeds, record.config.get("seeds")),
+        "data.spec": (record.data.spec, data.get("spec")),
+        "data.resolution": (record.data.resolution, data.get("resolution")),
+        "protocol.name": (record.protocol.name, _name(record.config, "protocol")),
+        "classifier.name": (record.classifier.name, _name(record.config, "classifier")),
+    }
+    if record.generator is not None:
+        told["generator.name"] = (record.generator.name, _name(record.config, "generator"))
+    for cell, (stated, configured) in told.items():
+        if configured is not None and stated != configured:
+            yield evidence.problem(f"is {stated!r}, the configuration has {configured!r}", cell)
+
+
+def _name(config: dict[str, Any], section: str) -> Any:
+    return config.get(section, {}).get("name")
+
+
+def check_prevalence(evidence: Evidence) -> Iterator[Problem]:
+    """Sensitivity, specificity, accuracy and precision of one threshold go with the class counts of the test split."""
+    record = evidence.entry.record
+    if record.split is None or "test" not in record.split.counts:
+        return
+    names, positive = record.data.class_names, record.data.positive
+    counts = [record.split.counts["test"].get(name, 0) for name in names]
+    positives, n = counts[positive], sum(counts)
+    for arm in record.arms:
+        for rule in dict.fromkeys(name.partition("@")[2] for name in arm.metrics if "@" in name):
+            for cell, message in _counted(arm, rule, positives, n - positives):
+                yield evidence.problem(message, cell, arm)
+
+
+def _counted(arm: ArmRecord, rule: str, positives: int, negatives: int) -> Iterator[tuple[str, str]]:
+    """Shares at one threshold as counts of cases: each must be a whole number, and they must add up."""
+    sizes = {"sensitivity": positives, "specificity": negatives, "accuracy": positives + negatives}
+    right: dict[str, float] = {}
+    for name, size in sizes.items():
+        estimate = arm.metrics.get(f"{name}@{rule}")
+        if estimate is None or estimate.value is None:
+            continue
+        right[name] = estimate.value * size
+        if abs(right[name] - round(right[name])) > 1e-6 * max(1, size):
+            yield f"metrics.{name}@{rule}.value", f"{estimate.value:.9g} is no count of {size} cases"
+    if right.keys() == sizes.keys() and abs(right["sensitivity"] + right["specificity"] - right["accuracy"]) > 0.5:
+        parts = f"{right['sensitivity']:.1f} of {positives} and {right['specificity']:.1f} of {negatives}"
+        yield f"metrics.accuracy@{rule}.value", f"{right['accuracy']:.1f} right cases are not {parts}"
+    precision = arm.metrics.get(f"precision@{rule}")
+    if precision is not None and precision.value is not None and {"sensitivity", "specificity"} <= right.keys():
+        called = right["sensitivity"] + negatives - right["specificity"]
+        if not math.isclose(precision.value * called, right["sensitivity"], abs_tol=0.5):
+            told = f"{precision.value:g} implies other class counts than {positives} and {negatives}"
+            yield f"metrics.precision@{rule}.value", told
 
 
 def check_estimates(evidence: Evidence) -> Iterator[Problem]:
@@ -147,6 +207,8 @@ def check_comparisons(evidence: Evidence) -> Iterator[Problem]:
             yield evidence.problem(f"p-values must lie in [0, 1], got {p} and {adjusted}", cell)
         elif p is not None and adjusted is not None and adjusted < p:
             yield evidence.problem(f"adjusted p {adjusted:g} is smaller than p {p:g}", f"{cell}.p_adjusted")
+        if comparison.endpoint == "auc" and comparison.estimate.method.startswith(compared.METHOD):
+            continue  # recomputed as a whole
         failed = {failure.seed for failure in record.failures}
         expected = _difference([arm for arm in record.arms if arm.seed not in failed], comparison)
         stated = comparison.estimate.value
@@ -170,20 +232,38 @@ def _difference(arms: list[ArmRecord], comparison: ComparisonRecord) -> float | 
     return sum(differences) / len(differences) if differences and len(differences) == comparison.n_seeds else None
 
 
+def check_seal(evidence: Evidence) -> Iterator[Problem]:
+    """Where the record is sealed, no cell, row of predictions or file differs from what was added to the board."""
+    entry = evidence.entry
+    try:
+        sealed = seal.read_seal(entry)
+    except DataError as error:
+        yield evidence.problem(str(error), seal.SEAL)
+        return
+    if sealed is not None:
+        for cell, message in (*seal.changed_cells(entry, sealed), *seal.changed_files(entry, sealed)):
+            yield evidence.problem(message, cell)
+
+
 CHECKS: tuple[Check, ...] = (
     check_version,
     check_ranked,
+    check_config,
     check_split,
     check_seeds,
     check_estimates,
+    check_prevalence,
     check_comparisons,
-    recompute.check_files,
-    recompute.check_rows,
-    recompute.check_synthetic,
-    recompute.check_disjoint,
-    recompute.check_counts,
+    stored.check_files,
+    stored.check_pictures,
+    stored.check_rows,
+    stored.check_synthetic,
+    stored.check_disjoint,
+    stored.check_counts,
     recompute.check_thresholds,
     recompute.check_metrics,
+    compared.check_compared,
+    check_seal,
 )
 
 
@@ -193,15 +273,20 @@ def validate(entry: Entry, checks: Iterable[Check] = CHECKS) -> list[Problem]:
     return [problem for check in checks for problem in check(evidence)]
 
 
-def validate_places(places: Iterable[Path]) -> tuple[int, list[Problem]]:
-    """How many records lie at or below ``places``, and all their problems; an unreadable record is a problem."""
+def validate_places(places: Iterable[Path], *, sealed: bool = False) -> tuple[int, list[Problem]]:
+    """How many records lie at or below ``places``, and all their problems; an unreadable record is a problem.
+
+    ``sealed``: the places are committed records, of which each must have a seal.
+    """
     loaded = load(places)
     problems = [Problem(str(path), "", "", reason) for path, reason in loaded.unreadable.items()]
     ids = Counter(entry.record.run_id for entry in loaded.entries)
     for entry in loaded.entries:
         if ids[entry.record.run_id] > 1:
-            problems.append(
-                Problem(str(entry.path), "", "run_id", f"{entry.record.run_id!r} is used by another record")
-            )
+            told = f"{entry.record.run_id!r} is used by another record"
+            problems.append(Problem(str(entry.path), "", "run_id", told))
+        if sealed and not (entry.folder / seal.SEAL).exists():
+            told = "is missing: records come here by `bench leaderboard add RUN`"
+            problems.append(Problem(str(entry.path), "", seal.SEAL, told))
         problems.extend(validate(entry))
     return len(loaded.entries) + len(loaded.unreadable), problems

@@ -59,6 +59,8 @@ def test_the_main_job_ends_in_a_whole_record(main_job: RunResult) -> None:
     assert "1 paired seed" in record.verdict
     assert {t.phase for t in record.throughput} == {"fit", "sample", "predict"}
     assert all((main_job.folder / name).exists() for name in record.files.values())
+    assert sorted(record.checksums) == sorted(record.files.values())
+    assert all(arm.selected_step for arm in record.arms)
     assert all(s.seconds >= 0 for s in record.stages)
 
 

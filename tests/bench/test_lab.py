@@ -155,5 +155,14 @@ def test_thresholds_ignore_test_and_carry_their_split(tmp_path: Path) -> None:
     assert (scores[y] >= cut.value).mean() - (scores[~y] >= cut.value).mean() == pytest.approx(best)
 
 
+def test_what_a_classifier_noticed_is_kept_with_its_stage(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path)
+    one_class = lab.train.take(lab.train.labels == 0)
+    for _ in range(2):  # executed, then found in the store
+        meta = lab.fit_classifier(one_class, title="one class").stored.meta
+        assert any("no train image of" in note for note in meta["notes"])
+        assert meta["selected_step"] >= 1
+
+
 def test_discs_differ_between_seeds() -> None:
     assert not np.array_equal(discs(4, 1).pixels, discs(4, 2).pixels)

@@ -206,7 +206,6 @@ def test_predictions_outside_the_record_folder_are_refused(run: Path) -> None:
     [
         (lambda r: r.update(preset="smoke", ranked=False), "preset"),
         (lambda r: r.update(ranked=False), "ranked"),
-        (lambda r: r.update(schema_version=99), "schema_version"),
         (lambda r: r.update(metric_versions={}), "metric_versions"),
         (lambda r: r.update(split=None), "split"),
         (lambda r: r["split"]["counts"].update(val_thresh={"nevus": 0, "melanoma": 0}), "split.counts.val_thresh"),
@@ -245,6 +244,13 @@ def test_unknown_fields_and_unreadable_records_are_problems(run: Path) -> None:
     assert "accuracy_on_a_good_day" in str(found[0])
     (run / "record.json").write_bytes(b"\xff\xfe")
     assert len(validate_places([run.parent])[1]) == 1
+
+
+def test_a_record_of_a_later_schema_is_named(run: Path) -> None:
+    edit(run, lambda r: r.update(schema_version=99))
+    ((count, (problem,))) = validate_places([run.parent])
+    assert count == 1
+    assert "schema_version: is 99" in problem.message
 
 
 def test_two_records_with_one_run_id_are_named(run: Path) -> None:
