@@ -13,7 +13,8 @@ from pydantic import Field
 from bench.contracts import Options, Task
 from bench.data.base import DataConfig, DatasetInfo
 from bench.data.ingest import Listed, ingest, recipe_of
-from bench.data.sources import ARCHIVES, Located, Source, file_signature, index_by_stem, open_source
+from bench.data.layout import Layout
+from bench.data.sources import Located, file_signature, index_by_stem
 from bench.data.tables import number, read_table
 from bench.data.tasks import ISIC_CLASSES, make_task, task_labels
 from bench.data.write import PreparedWriter
@@ -67,14 +68,15 @@ class HAM10000:
         self.options, self.data, self.root = options, data, Path(location).expanduser()
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; ham10000:DIR wants the one that holds HAM10000_metadata.csv")
+        self.layout = Layout(self.root)
         self.task: Task = make_task(data.task, ISIC_CLASSES)
 
     def signature(self) -> dict[str, Any]:
         """Names, sizes and modification times of every file that :meth:`build` reads."""
-        found = [self._table(METADATA), self._table(TEST_LABELS), self._table(("artifacts.csv",))]
+        found = [self.layout.table(METADATA), self.layout.table(TEST_LABELS), self.layout.table(("artifacts.csv",))]
         tables = [file_signature(path) for path in found if path]
         containers = (IMAGES, TEST_IMAGES) if self.options.masks == "off" else (IMAGES, TEST_IMAGES, MASKS)
-        return {"tables": tables, "sources": [s.signature() for c in containers for s in self._sources(c)]}
+        return {"tables": tables, "sources": [s.signature() for c in containers for s in self.layout.sources(c)]}
 
     def build(self, folder: Path) -> None:
         """Decode everything into ``folder``; raises :class:`DataError` as :func:`bench.data.ingest.ingest` does."""
@@ -91,11 +93,11 @@ class HAM10000:
             ingest(rows, writer, self.data, self.options.max_absent)
 
     def _train_rows(self, writer: PreparedWriter, masks: Mapping[str, Located]) -> Iterator[Listed]:
-        path = self._table(METADATA)
+        path = self.layout.table(METADATA)
         if path is None:
             raise DataError(f"{self.root}: none of {', '.join(METADATA)} here or one folder below")
         table = unique_rows(read_table(path, COLUMNS), path, writer)
-        images = self._index(IMAGES, "images", writer)
+        images = self.layout.index(IMAGES, "images", writer)
         artifacts = self._artifacts()
         if unlisted := sorted(set(images) - set(table)):
             writer.note(f"{len(unlisted)} image files are not in {path.name} and not used, e.g. {unlisted[0]}")
@@ -113,13 +115,13 @@ class HAM10000:
             yield Listed(name, label, row["lesion_id"], "train", images.get(name), masks.get(name), columns)
 
     def _test_rows(self, writer: PreparedWriter) -> Iterator[Listed]:
-        path = self._table(TEST_LABELS)
-        if path is None and not self._sources(TEST_IMAGES):
+        path = self.layout.table(TEST_LABELS)
+        if path is None and not self.layout.sources(TEST_IMAGES):
             writer.note("no ISIC 2018 task 3 test set found: the test split is a grouped share of HAM10000")
             return
         if path is None:
             raise DataError(f"{self.root}: test images without their labels: add {TEST_LABELS[0]}")
-        images = self._index(TEST_IMAGES, "test images", writer)
+        images = self.layout.index(TEST_IMAGES, "test images", writer)
         table = {row["image"]: row for row in read_table(path, ("image", *(c.upper() for c in ISIC_CLASSES)))}
         if unlisted := sorted(set(images) - set(table)):
             writer.note(f"{len(unlisted)} test image files are not in {path.name} and not used, e.g. {unlisted[0]}")
@@ -137,45 +139,15 @@ class HAM10000:
         return row["dx"]
 
     def _artifacts(self) -> dict[str, dict[str, int]]:
-        path = self._table(("artifacts.csv",))
+        path = self.layout.table(("artifacts.csv",))
         rows = read_table(path, ("image_id", *ARTIFACTS)) if path else []
         return {r["image_id"]: {a: int(number(r, a, path)) for a in ARTIFACTS} for r in rows} if path else {}
 
     def _masks(self) -> dict[str, Located]:
-        sources = self._sources(MASKS) if self.options.masks != "off" else []
+        sources = self.layout.sources(MASKS) if self.options.masks != "off" else []
         if self.options.masks == "require" and not sources:
             raise DataError(f"{self.root}: no lesion masks ({MASKS[0][0]} or {MASKS[1][0]}), which masks=require wants")
         return {stem.removesuffix("_segmentation"): place for stem, place in index_by_stem(sources)[0].items()}
-
-    def _index(self, names: Sequence[Sequence[str]], what: str, writer: PreparedWriter) -> dict[str, Located]:
-        sources = self._sources(names)
-        if not sources:
-            wanted = " or ".join(" and ".join(group) for group in names)
-            raise DataError(f"{self.root}: no {what}: {wanted} (folder, zip or tar) is not here or one folder below")
-        found, again = index_by_stem(sources)
-        if again:
-            writer.note(f"{len(again)} {what} are there twice, the first of each is used: e.g. {again[0]}")
-        return found
-
-    def _sources(self, names: Sequence[Sequence[str]]) -> list[Source]:
-        """The first complete group of ``names`` that is there, each as folder or archive."""
-        for group in names:
-            found = [self._container(name) for name in group]
-            if any(found):
-                if missing := [name for name, path in zip(group, found, strict=True) if path is None]:
-                    raise DataError(f"{self.root}: {missing[0]} is missing beside {group[0]}; complete the download")
-                return [open_source(path) for path in found if path]
-        return []
-
-    def _container(self, name: str) -> Path | None:
-        return self._find([name, *(name + suffix for suffix in ARCHIVES)], lambda p: not p.is_dir() or any(p.iterdir()))
-
-    def _table(self, names: Sequence[str]) -> Path | None:
-        return self._find(names, Path.is_file)
-
-    def _find(self, names: Sequence[str], usable: Any) -> Path | None:
-        folders = [self.root, *sorted(p for p in self.root.iterdir() if p.is_dir())]
-        return next((f / n for n in names for f in folders if (f / n).exists() and usable(f / n)), None)
 
 
 def unique_rows(rows: Sequence[dict[str, str]], path: Path, writer: PreparedWriter) -> dict[str, dict[str, str]]:

@@ -23,14 +23,18 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Listed:
-    """A row of a data set's table. ``image`` None: the table lists it, but there is no such file."""
+    """A row of a data set's table. ``image`` None: the table lists it, but there is no such file.
+
+    ``mask``: that of the lesion, or one for each of the writer's ``mask_names``, the lesion first; a missing one of
+    the others is empty.
+    """
 
     id: str
     label: int
     group: str
     part: str
     image: Located | None
-    mask: Located | None = None
+    mask: Located | tuple[Located | None, ...] | None = None
     columns: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
@@ -113,9 +117,9 @@ def _add_block(
     masks = None
     if writer.mask_names:
         found = list(pool.map(lambda r: _mask(r, recipe), kept))
-        report.bad.extend((str(r.mask), str(m)) for r, m in zip(kept, found, strict=True) if isinstance(m, BadImage))
-        blank = np.zeros((recipe.size, recipe.size), dtype=np.uint8)
-        masks = np.stack([m if isinstance(m, np.ndarray) else blank for m in found])[..., None]
+        report.bad.extend(m for m in found if isinstance(m, tuple))
+        blank = np.zeros((recipe.size, recipe.size, len(writer.mask_names)), dtype=np.uint8)
+        masks = np.stack([m if isinstance(m, np.ndarray) else blank for m in found])
         columns["has_mask"] = np.array([isinstance(m, np.ndarray) for m in found], dtype=np.int64)
     writer.add(
         np.stack(pixels),
@@ -136,11 +140,18 @@ def _decoded(row: Listed, recipe: Recipe) -> tuple[UInt8, tuple[str, ...]] | Bad
         return reason
 
 
-def _mask(row: Listed, recipe: Recipe) -> UInt8 | BadImage | None:
-    try:
-        return None if row.mask is None else recipe.mask(row.mask.read())
-    except BadImage as reason:
-        return reason
+def _mask(row: Listed, recipe: Recipe) -> UInt8 | tuple[str, str] | None:
+    """uint8 [S, S, C], or the file that is bad and why; None without a mask of the lesion."""
+    places = row.mask if isinstance(row.mask, tuple) else (row.mask,)
+    if places[0] is None:
+        return None
+    blank, planes = np.zeros((recipe.size, recipe.size), dtype=np.uint8), []
+    for place in places:
+        try:
+            planes.append(blank if place is None else recipe.mask(place.read()))
+        except BadImage as reason:
+            return str(place), str(reason)
+    return np.stack(planes, axis=-1)
 
 
 def _threads() -> int:
