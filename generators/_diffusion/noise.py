@@ -86,7 +86,7 @@ def stratified_timesteps(batch: int, timesteps: int, rng: torch.Generator) -> Te
     return (u * timesteps).long()
 
 
-def build_sampler(options: DiffusionOptions, steps: int) -> tuple[Any, Tensor]:
+def build_scheduler(options: DiffusionOptions, steps: int) -> tuple[Any, Tensor]:
     """A scheduler of diffusers set to ``steps`` steps, and its timesteps int64 [steps], from noise to code."""
     common = {**_scheduler_arguments(options), "timestep_spacing": "trailing"}
     if options.sampler == "ddim":

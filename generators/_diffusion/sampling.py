@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from generators._diffusion.noise import ForwardProcess, build_sampler
+from generators._diffusion.noise import ForwardProcess, build_scheduler
 from generators._diffusion.options import DiffusionOptions
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -21,10 +21,11 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 def denoised(options: DiffusionOptions, predict: Predict, z: Tensor, steps: int, begin: int = 0) -> Tensor:
     """The code that noise ``z`` leads to by the options' sampler of ``steps`` steps, entered at step ``begin``."""
-    if options.sampler == "heun":
-        return heun(Flow(options, predict), z, trailing_timesteps(options.timesteps, steps)[begin:])
-    scheduler, timesteps = build_sampler(options, steps)
-    if begin and hasattr(scheduler, "set_begin_index"):
+    if options.sampler != "dpm++":
+        method = heun if options.sampler == "heun" else ddim
+        return method(Flow(options, predict), z, trailing_timesteps(options.timesteps, steps)[begin:])
+    scheduler, timesteps = build_scheduler(options, steps)
+    if begin:
         scheduler.set_begin_index(begin)
     for t in timesteps[begin:]:
         z = scheduler.step(predict(z, t), t, z).prev_sample
@@ -71,7 +72,11 @@ def heun(flow: Flow, z: Tensor, timesteps: Tensor) -> Tensor:
 
 
 def ddim(flow: Flow, z: Tensor, timesteps: Tensor) -> Tensor:
-    """The clean code of z at ``timesteps[0]`` by DDIM with eta 0 (Song et al. 2021, arXiv:2010.02502, eq. 12)."""
+    """The clean code of z at ``timesteps[0]`` by DDIM with eta 0 (Song et al. 2021, arXiv:2010.02502, eq. 12).
+
+    The scheduler of diffusers steps by T // steps whatever the distance of its timesteps; where the number of steps
+    does not divide T it ends beside the flow (by a third of the SD of concentrated data at 400 steps of 1000).
+    """
     for t, after in zip(timesteps, [*timesteps[1:], None], strict=True):
         z = flow.rotated(z, flow.velocity(z, t), flow.angle(after) - flow.angle(t))
     return z

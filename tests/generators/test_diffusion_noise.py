@@ -9,7 +9,7 @@ import torch
 from diffusers import DDPMScheduler
 from pydantic import ValidationError
 
-from generators._diffusion.noise import ForwardProcess, build_sampler, steps_from, stratified_timesteps
+from generators._diffusion.noise import ForwardProcess, build_scheduler, steps_from, stratified_timesteps
 from generators._diffusion.options import DiffusionOptions, learning_rate_factor
 
 KINDS = [("v", "cosine"), ("v", "linear"), ("x0", "cosine"), ("epsilon", "linear"), ("epsilon", "scaled_linear")]
@@ -49,7 +49,7 @@ def test_noised_codes_follow_the_closed_form(schedule: Any) -> None:
 def test_targets_are_those_that_the_samplers_of_diffusers_invert(prediction: Any, schedule: Any) -> None:
     chosen = options(prediction=prediction, schedule=schedule, sampler="ddim")
     process = ForwardProcess(chosen)
-    scheduler, timesteps = build_sampler(chosen, 10)
+    scheduler, timesteps = build_scheduler(chosen, 10)
     z, eps = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
     t = timesteps[4]
     batch = t.expand(3)
@@ -94,7 +94,7 @@ def test_timesteps_of_a_batch_are_spread_and_uniform() -> None:
 @pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
 @pytest.mark.parametrize("steps", [1, 5, 15, 1000])
 def test_samplers_start_from_pure_noise(sampler: Any, steps: int) -> None:
-    _, timesteps = build_sampler(options(sampler=sampler), steps)
+    _, timesteps = build_scheduler(options(sampler=sampler), steps)
     assert len(timesteps) == steps
     assert int(timesteps[0]) == 999
     assert bool((timesteps.diff() < 0).all())
@@ -104,7 +104,7 @@ def test_samplers_start_from_pure_noise(sampler: Any, steps: int) -> None:
 def test_variation_takes_its_steps_below_its_noise_time(strength: float, used: int) -> None:
     total, begin = steps_from(options(), strength)
     assert total - begin == used
-    timesteps = build_sampler(options(), total)[1]
+    timesteps = build_scheduler(options(), total)[1]
     assert abs((int(timesteps[begin]) + 1) / 1000 - strength) <= 1 / total + 1e-3
 
 

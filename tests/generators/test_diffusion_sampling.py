@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,40 +13,11 @@ from torch import Tensor, nn
 from bench.context import StageContext
 from bench.contracts import Images
 from bench.errors import ConfigError, DataError
-from generators._diffusion.codecs import PixelCodec, to_uint8
+from generators._diffusion.codecs import PixelCodec
 from generators._diffusion.model import DiffusionModel, image_noise
 from generators._diffusion.networks import build_unet
-from generators._diffusion.noise import ForwardProcess
 from generators._diffusion.options import DiffusionOptions
-
-MEANS, SD = (-0.3, 0.4), 0.15
-
-
-class GaussianDenoiser(nn.Module):
-    """E[v | z_t] when every number of a code is N(MEANS[class], SD^2); the null class has the classes' mean."""
-
-    def __init__(self, options: DiffusionOptions) -> None:
-        super().__init__()
-        self.process = ForwardProcess(options)
-        self.means = torch.tensor([*MEANS, sum(MEANS) / 2])
-
-    def forward(self, z_t: Tensor, t: Tensor, class_labels: Tensor) -> SimpleNamespace:
-        mean = self.means[class_labels].view(-1, 1, 1, 1)
-        alpha, sigma = (f[t].view(-1, 1, 1, 1) for f in (self.process.alpha, self.process.sigma))
-        z_0 = mean + alpha * SD**2 / (alpha**2 * SD**2 + sigma**2) * (z_t - alpha * mean)
-        return SimpleNamespace(sample=alpha * (z_t - alpha * z_0) / sigma - sigma * z_0)
-
-
-def gaussian_model(**values: Any) -> DiffusionModel:
-    options = DiffusionOptions(channels=(8,), **{"sampling_steps": 100, **values})
-    codec = PixelCodec(torch.zeros(3), torch.ones(3), patch=1, stride=1)
-    return DiffusionModel(options, codec, GaussianDenoiser(options), (8, 8), 2)
-
-
-def images(n: int, level: float, label: int) -> Images:
-    codes = level + SD * torch.randn(n, 8, 8, 3, generator=torch.Generator().manual_seed(5))
-    names = np.array([f"image{i}" for i in range(n)])
-    return Images(to_uint8(codes).numpy(), np.full(n, label), names, names, ("rest", "melanoma"))
+from tests.generators.gaussian import MEANS, SD, gaussian_model, images
 
 
 @pytest.fixture
@@ -59,9 +29,10 @@ def codes(pixels: np.ndarray) -> np.ndarray:
     return pixels / 127.5 - 1.0
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "ddim"])
-def test_samples_have_the_moments_of_their_class(sampler: Any, ctx: StageContext) -> None:
-    drawn = codes(gaussian_model(sampler=sampler).sample(np.array([0, 1] * 100), ctx))
+@pytest.mark.parametrize("sampler", ["dpm++", "ddim", "heun"])
+@pytest.mark.parametrize("noise", [{}, {"zero_terminal_snr": True}, {"schedule": "sigmoid"}], ids=str)
+def test_samples_have_the_moments_of_their_class(sampler: Any, noise: dict[str, Any], ctx: StageContext) -> None:
+    drawn = codes(gaussian_model(sampler=sampler, **noise).sample(np.array([0, 1] * 100), ctx))
     for k, mean in enumerate(MEANS):
         assert drawn[k::2].mean() == pytest.approx(mean, abs=0.01)
         assert drawn[k::2].std() == pytest.approx(SD, rel=0.1)
@@ -72,6 +43,24 @@ def test_guidance_moves_the_mean_away_from_the_null_class(ctx: StageContext) -> 
     drawn = codes(gaussian_model(guidance=1.5).sample(np.zeros(100, dtype=np.int64), ctx))
     null = sum(MEANS) / 2
     assert drawn.mean() == pytest.approx(null + 1.5 * (MEANS[0] - null), abs=0.01)
+
+
+def test_guidance_is_confined_to_its_noise_levels(ctx: StageContext) -> None:
+    labels, plain = np.zeros(20, dtype=np.int64), {"sampling_batch": 20}
+    conditional = gaussian_model(**plain).sample(labels, ctx)
+    everywhere = gaussian_model(guidance=2.0, **plain).sample(labels, ctx)
+    rows = {}
+    for name, interval in {"all": (0.0, 1e9), "none": (1e8, 1e9), "middle": (0.3, 3.0)}.items():
+        model = gaussian_model(guidance=2.0, guidance_interval=interval, **plain)
+        drawn, rows[name] = model.sample(labels, ctx), model.unet.rows  # type: ignore[union-attr]
+        if name == "all":
+            np.testing.assert_array_equal(drawn, everywhere)
+        if name == "none":
+            np.testing.assert_array_equal(drawn, conditional)
+    assert rows["all"] == 2 * rows["none"] == 2 * 100 * 20
+    alpha, sigma = (np.asarray(f) for f in (model.unet.process.alpha, model.unet.process.sigma))  # type: ignore[union-attr]
+    level = (sigma / alpha)[9::10]
+    assert rows["middle"] == 20 * (100 + ((level > 0.3) & (level <= 3.0)).sum())
 
 
 def test_guidance_of_scale_one_is_the_conditional_prediction() -> None:
