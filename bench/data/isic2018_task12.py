@@ -71,10 +71,8 @@ class ISIC2018Task12:
     def signature(self) -> dict[str, Any]:
         """Names, sizes and modification times of every file that :meth:`build` reads."""
         tables = [self.layout.table(names) for names in (LABELS, OFFICIAL_LABELS, OFFICIAL_METADATA)]
-        containers = [IMAGES]
-        containers += [LESIONS] if self.options.masks != "off" else []
-        containers += [ATTRIBUTES] if self._wants_attributes() else []
-        sources = [s.signature() for names in containers for s in self.layout.sources(names)]
+        read = {IMAGES: True, LESIONS: self.options.masks != "off", ATTRIBUTES: self._wants_attributes()}
+        sources = [s.signature() for names, used in read.items() if used for s in self.layout.sources(names)]
         return {"tables": [file_signature(path) for path in tables if path], "sources": sources}
 
     def build(self, folder: Path) -> None:

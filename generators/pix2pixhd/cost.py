@@ -38,7 +38,7 @@ def painter_tally(options: Pix2PixHDOptions, size: int) -> Tally:
         tally.conv(width // 2, width, side // 2)
         for _ in range(options.enhancer_blocks):
             tally.residual(width, width, side // 2)
-        tally.conv(width, width // 2, side // 2)
+        tally.conv(width, width // 2, side)
         tally.conv(width // 2, 3, side, kernel=7)
         side //= 2
     _global_generator(tally, options, channels, side)
@@ -69,7 +69,7 @@ def critic_tally(options: Pix2PixHDOptions, size: int) -> Tally:
 
 
 def _global_generator(tally: Tally, options: Pix2PixHDOptions, channels: int, side: int) -> None:
-    """Layers of G1 up to its last feature map; a transposed convolution works once for each of its inputs."""
+    """Layers of G1 up to its last feature map."""
     widths = options.widths
     tally.conv(channels, widths[0], side, kernel=7)
     for fan_in, fan_out in pairwise(widths):
@@ -78,5 +78,5 @@ def _global_generator(tally: Tally, options: Pix2PixHDOptions, channels: int, si
     for _ in range(options.blocks):
         tally.residual(widths[-1], widths[-1], side)
     for fan_out, fan_in in reversed(list(pairwise(widths))):
-        tally.conv(fan_in, fan_out, side)
         side *= 2
+        tally.conv(fan_in, fan_out, side)

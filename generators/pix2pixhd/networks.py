@@ -1,11 +1,13 @@
 """Networks of Wang et al. (2018, arXiv:1711.11585), sections 3.1 to 3.4 and appendix, in their notation:
 
-c7s1-k 7x7 convolution, dk 3x3 of stride 2, Rk residual block, uk 3x3 transposed of stride 1/2, Ck 4x4 of stride 2.
+c7s1-k 7x7 convolution, dk 3x3 of stride 2, Rk residual block, uk 3x3 that doubles the sides, Ck 4x4 of stride 2.
 
-One thing differs. Instance normalisation subtracts the mean of every feature map, and with it whatever a constant input
+Two things differ. Instance normalisation subtracts the mean of every feature map, and with it whatever a constant input
 channel adds: after c7s1 with reflection padding a class given so has no effect at all, and the colour of a map of few
 flat regions next to none. The generator's normalisation is therefore conditional (Dumoulin et al. 2017,
-arXiv:1610.07629): its scale and shift are linear in a vector of class and styles.
+arXiv:1610.07629): its scale and shift are linear in a vector of class and styles. And uk is a convolution of the
+enlarged map, not a transposed one, whose uneven overlap shows as a checkerboard (Odena et al. 2016,
+doi:10.23915/distill.00003).
 """
 
 from __future__ import annotations
@@ -37,23 +39,20 @@ class ConditionalInstanceNorm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Convolution (transposed where ``up``), conditional instance norm, ReLU unless ``last``."""
+    """Convolution (after doubling the sides where ``up``), conditional instance norm, ReLU unless ``last``."""
 
     def __init__(
         self, fan_in: int, width: int, condition: int, *, kernel: int = 3, stride: int = 1, up: bool = False,
         last: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.conv: nn.Module
-        if up:
-            self.conv = nn.ConvTranspose2d(fan_in, width, 3, stride=2, padding=1, output_padding=1)
-        else:
-            mode: Any = "reflect" if stride == 1 else "zeros"
-            self.conv = nn.Conv2d(fan_in, width, kernel, stride=stride, padding=kernel // 2, padding_mode=mode)
+        mode: Any = "reflect" if stride == 1 else "zeros"
+        self.conv = nn.Conv2d(fan_in, width, kernel, stride=stride, padding=kernel // 2, padding_mode=mode)
         self.norm = ConditionalInstanceNorm(width, condition)
-        self.last = last
+        self.up, self.last = up, last
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest") if self.up else x
         y: Tensor = self.norm(self.conv(x), c)
         return y if self.last else F.relu(y)
 
@@ -146,7 +145,7 @@ class StyleEncoder(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(3, width, 5, padding=2, padding_mode="reflect"), nn.ReLU(),
             nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1), nn.ReLU(),
+            nn.Upsample(scale_factor=2), nn.Conv2d(2 * width, width, 3, padding=1), nn.ReLU(),
             nn.Conv2d(width, styles, 5, padding=2, padding_mode="reflect"), nn.Tanh(),
         )  # fmt: skip
 
@@ -217,7 +216,7 @@ def build_discriminator(options: Pix2PixHDOptions, map_channels: int, num_classe
 def _initialise(module: nn.Module) -> None:
     """Weights N(0, 0.02), as in the appendix; biases 0."""
     for layer in module.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
