@@ -1,67 +1,146 @@
-"""Taking runs into the folder of committed records: checked first, then record and predictions, nothing else."""
+"""Taking runs onto the board: checked first, then record, compact predictions and a small sample grid, sealed."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bench.errors import DataError
-from leaderboard.evidence import PARTS
-from leaderboard.load import RECORD, Entry, load, sha256
-from leaderboard.validate import validate
+from bench.record import FileRecord, Record
+from leaderboard import stored
+from leaderboard.evidence import PARTS, Evidence
+from leaderboard.load import RECORD, Entry, find_records, load, read_predictions, sha256
+from leaderboard.seal import write_seal
+from leaderboard.validate import check_seal, validate
+
+# Data sets whose images a program drew. Pictures of all others show images that are not ours to publish.
+DRAWN = ("phantom",)
+GRID = re.compile(r"samples, seed \d+")
+MAX_GRID = 256 * 1024  # bytes; a larger picture is left out
 
 
-def add_records(places: Iterable[Path], records: Path) -> list[Path]:
-    """Copy every record at or below ``places`` to ``records``/RUN_ID; returns the folders.
+@dataclass(frozen=True)
+class Added:
+    """A record that is on the board. ``bytes``: size of its folder; ``new``: whether it was not there before."""
 
-    Raises :class:`DataError` with all problems if any record is unreadable, invalid, or would overwrite another
-    record; then nothing is copied. A record that is there already, byte for byte, is left alone.
+    folder: Path
+    bytes: int
+    new: bool
+
+
+def add_records(places: Iterable[Path], records: Path) -> list[Added]:
+    """Put every record at or below ``places`` into ``records``/TRACK/RUN_ID, see :func:`publish`.
+
+    Raises :class:`DataError` with all problems if any record is unreadable, invalid, or is there already with other
+    results; then nothing is added. A record that is there already is left alone.
     """
     loaded = load(places)
     wrong = [f"{path}: {reason}" for path, reason in loaded.unreadable.items()]
     wrong += [str(problem) for entry in loaded.entries for problem in validate(entry)]
-    targets = {entry.path: _target(entry, records) for entry in loaded.entries}
+    present = committed(records)
+    targets = {entry.path: target_of(entry, records) for entry in loaded.entries}
     if len(set(targets.values())) < len(targets):
         wrong.append("two of these records have the same run_id: add them one at a time")
     for entry in loaded.entries:
-        there = targets[entry.path] / RECORD
-        if there.exists() and sha256(there) != sha256(entry.path):
-            wrong.append(f"{entry.path}: run {entry.record.run_id!r} is already in {records} with other results")
+        there = present.get(entry.record.run_id)
+        if there is not None and essence(Record.read(there / RECORD)) != essence(entry.record):
+            wrong.append(f"{entry.path}: run {entry.record.run_id!r} is already in {there} with other results")
     if wrong:
         raise DataError("nothing was added:\n" + "\n".join(wrong))
-    for entry in loaded.entries:
-        if not (targets[entry.path] / RECORD).exists():
-            _copy(entry, targets[entry.path])
-    return list(targets.values())
+    return [_added(entry, present.get(entry.record.run_id), targets[entry.path]) for entry in loaded.entries]
 
 
-def _target(entry: Entry, records: Path) -> Path:
-    """Folder of a record; a run id that is no plain name could lead out of ``records``."""
-    run_id = entry.record.run_id
-    if not re.fullmatch(r"[\w.+-]+", run_id) or run_id.startswith("."):
-        raise DataError(f"{entry.path}: run_id {run_id!r} must consist of letters, digits, and . _ + -")
-    return records / run_id
+def _added(entry: Entry, there: Path | None, target: Path) -> Added:
+    folder = there or publish(entry, target)
+    return Added(folder, sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()), there is None)
 
 
-def _copy(entry: Entry, target: Path) -> None:
-    """Copy into a temporary folder first: a reader sees the whole record or none."""
+def committed(records: Path) -> dict[str, Path]:
+    """run_id -> folder of the records that are in ``records``."""
+    paths = find_records([records]) if records.is_dir() and any(records.rglob(RECORD)) else []
+    return {Record.read(path).run_id: path.parent for path in paths}
+
+
+def target_of(entry: Entry, records: Path) -> Path:
+    """``records``/TRACK/RUN_ID; a run id that is no plain name could lead out of ``records``."""
+    record = entry.record
+    if not re.fullmatch(r"[\w.+-]+", record.run_id) or record.run_id.startswith("."):
+        raise DataError(f"{entry.path}: run_id {record.run_id!r} must consist of letters, digits, and . _ + -")
+    split = record.split.checksum[:8] if record.split else "no-split"
+    track = f"{record.data.name or 'no-data'}-{record.data.task}-{record.data.resolution}px-{split}"
+    return records / re.sub(r"[^\w.+-]+", "-", track).lstrip(".") / record.run_id
+
+
+def publish(entry: Entry, target: Path) -> Path:
+    """Write record, predictions (compressed, pixel data apart) and sample grid into ``target``, and seal them.
+
+    The sample grid is kept where its images are drawn by a program, once, and if it is small. The record then names
+    the files that are there and no others. Written into a temporary folder first: a reader sees all of it or nothing.
+    """
     temp = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        for name in [RECORD, *_files(entry)]:
-            place = temp / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(entry.path if name == RECORD else entry.file(name), place)
+        temp.mkdir(parents=True)
+        record = entry.record.model_copy(deep=True)
+        for arm in record.arms:
+            for part in PARTS:
+                file = getattr(arm, part)
+                if file is not None:
+                    setattr(arm, part, _compact(entry, file, temp))
+        record.files = _pictures(entry, temp)
+        record.checksums = {name: sha256(temp / name) for name in record.files.values()}
+        record.write(temp / RECORD)
+        write_seal(temp)
+        _check(Entry(temp / RECORD, Record.read(temp / RECORD)))
+        target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temp, target)
     finally:
         shutil.rmtree(temp, ignore_errors=True)
+    return target
 
 
-def _files(entry: Entry) -> Iterator[str]:
-    for arm in entry.record.arms:
+def _compact(entry: Entry, file: FileRecord, folder: Path) -> FileRecord:
+    """The same arrays, compressed: about a sixth of the size."""
+    found = read_predictions(entry, file)
+    path = folder / file.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, ids=found.ids, groups=found.groups, y=found.y, scores=found.scores)
+    return FileRecord(path=file.path, sha256=sha256(path), n=len(found))
+
+
+def _pictures(entry: Entry, folder: Path) -> dict[str, str]:
+    """Title -> path of the one sample grid that is kept, copied into ``folder``; or none."""
+    if entry.record.data.name not in DRAWN:
+        return {}
+    for title, name in sorted(entry.record.files.items()):
+        source = entry.file(name)
+        if GRID.fullmatch(title) and source.is_file() and source.stat().st_size <= MAX_GRID:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)
+            return {title: name}
+    return {}
+
+
+def _check(entry: Entry) -> None:
+    """What was written must read back as it was checked: the bytes, the rows, the seal."""
+    evidence = Evidence.of(entry)
+    checks = (stored.check_files, stored.check_pictures, stored.check_rows, stored.check_counts, check_seal)
+    problems = [str(problem) for check in checks for problem in check(evidence)]
+    if problems:
+        raise DataError("the written record does not read back:\n" + "\n".join(problems))
+
+
+def essence(record: Record) -> dict[str, Any]:
+    """What a record says, whatever files it names and however these are packed."""
+    out = record.model_dump(mode="json", exclude={"files", "checksums", "schema_version"})
+    for arm in out["arms"]:
         for part in PARTS:
-            file = getattr(arm, part)
-            if file is not None:
-                yield file.path
+            arm[part] = arm[part] and arm[part]["n"]
+    return out

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from leaderboard.submit_cli import submit
+
 RECORDS = Path(__file__).parent / "records"
 
 app = typer.Typer(
@@ -44,10 +46,10 @@ def build(
 
 @app.command()
 def validate(places: Places = None) -> None:
-    """Check records against their stored predictions. Exit code 1 if anything is wrong."""
+    """Check records against their stored predictions, and committed ones against their seal. Exit code 1 if wrong."""
     from leaderboard.validate import validate_places
 
-    count, problems = validate_places(places or [RECORDS])
+    count, problems = validate_places(places or [RECORDS], sealed=not places)
     for problem in problems:
         typer.echo(problem)
     wrong = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem"
@@ -61,8 +63,12 @@ def add(
     places: Annotated[list[Path], typer.Argument(help="Run folders or record files.")],
     records: Annotated[Path, typer.Option(help="Folder of committed records.")] = RECORDS,
 ) -> None:
-    """Check runs and copy their records and predictions beside the committed ones. All of them, or none."""
+    """Check runs, and put their records with compact predictions beside the committed ones. All of them, or none."""
     from leaderboard.add import add_records
 
-    for folder in add_records(places, records):
-        typer.echo(folder)
+    for added in add_records(places, records):
+        typer.echo(added.folder)
+        typer.echo(f"  {added.bytes / 1024:,.0f} KB{'' if added.new else ', was there already'}", err=True)
+
+
+app.command()(submit)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DataError
+from bench.errors import BenchError, DataError
 from bench.record import ArmRecord, ComparisonRecord, EstimateRecord
 from leaderboard import compared, recompute, seal, stored
 from leaderboard.evidence import Evidence, Problem
@@ -30,6 +30,14 @@ def check_version(evidence: Evidence) -> Iterator[Problem]:
     record = evidence.entry.record
     if record.status == "complete" and not record.metric_versions:
         yield evidence.problem("is empty: rows cannot be compared without it", "metric_versions")
+
+
+def check_task(evidence: Evidence) -> Iterator[Problem]:
+    """The task has classes, and the positive one is among them."""
+    data = evidence.entry.record.data
+    if evidence.entry.record.split is not None and not 0 <= data.positive < len(data.class_names):
+        told = f"is {data.positive}, the task has the classes {', '.join(data.class_names) or '(none)'}"
+        yield evidence.problem(told, "data.positive")
 
 
 def check_ranked(evidence: Evidence) -> Iterator[Problem]:
@@ -247,6 +255,7 @@ def check_seal(evidence: Evidence) -> Iterator[Problem]:
 
 CHECKS: tuple[Check, ...] = (
     check_version,
+    check_task,
     check_ranked,
     check_config,
     check_split,
@@ -268,9 +277,19 @@ CHECKS: tuple[Check, ...] = (
 
 
 def validate(entry: Entry, checks: Iterable[Check] = CHECKS) -> list[Problem]:
-    """All problems of one record, in the order of the checks."""
+    """All problems of one record, in the order of the checks.
+
+    A record so broken that a check cannot be carried out has that as its problem, never as a traceback.
+    """
     evidence = Evidence.of(entry)
-    return [problem for check in checks for problem in check(evidence)]
+    return [problem for check in checks for problem in _carried_out(check, evidence)]
+
+
+def _carried_out(check: Check, evidence: Evidence) -> Iterator[Problem]:
+    try:
+        yield from check(evidence)
+    except (BenchError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        yield evidence.problem(f"cannot be carried out on this record: {type(error).__name__}: {error}", check.__name__)
 
 
 def validate_places(places: Iterable[Path], *, sealed: bool = False) -> tuple[int, list[Problem]]:

@@ -7,12 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from bench.errors import DataError
 from leaderboard.cli import app
-from tests.leaderboard.runs import make_run
 
 runner = CliRunner()
 
@@ -56,46 +54,6 @@ def test_build_shows_what_it_can_and_says_what_it_could_not_read(run: Path, tmp_
     page = (tmp_path / "out" / "leaderboard.html").read_text()
     assert "broken/record.json" in page
     assert ">ldm</a>" in page
-
-
-def test_add_takes_record_and_predictions_and_nothing_else(run: Path, tmp_path: Path) -> None:
-    (run / "figures").mkdir()
-    (run / "figures" / "samples.png").write_bytes(b"a picture")
-    records = tmp_path / "records"
-    for _ in range(2):  # adding again is harmless
-        assert runner.invoke(app, ["add", str(run), "--records", str(records)]).exit_code == 0
-    assert sorted(p.name for p in records.iterdir()) == ["run-a"]
-    assert sorted(p.name for p in (records / "run-a").iterdir()) == ["predictions", "record.json"]
-    assert runner.invoke(app, ["validate", str(records)]).exit_code == 0
-
-
-def test_add_refuses_all_when_one_is_wrong(run: Path, tmp_path: Path) -> None:
-    other = make_run(run.parent / "run-b", "ddpm", seeds=(0,)).parent
-    spoil(other)
-    result = runner.invoke(app, ["add", str(run.parent), "--records", str(tmp_path / "records")])
-    assert isinstance(result.exception, DataError)
-    assert "run-b" in str(result.exception)
-    assert "metrics.auc.value" in str(result.exception)
-    assert not (tmp_path / "records").exists()
-
-
-def test_add_does_not_overwrite_other_results(run: Path, tmp_path: Path) -> None:
-    records = tmp_path / "records"
-    assert runner.invoke(app, ["add", str(run), "--records", str(records)]).exit_code == 0
-    before = (records / "run-a" / "record.json").read_bytes()
-    make_run(run, "ldm", {"C0": (2.0, 0), "A1": (2.4, 500)})
-    result = runner.invoke(app, ["add", str(run), "--records", str(records)])
-    assert "already in" in str(result.exception)
-    assert (records / "run-a" / "record.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("run_id", ["../outside", ".hidden", "a/b", ""])
-def test_add_refuses_a_run_id_that_leads_elsewhere(run: Path, tmp_path: Path, run_id: str) -> None:
-    record = json.loads((run / "record.json").read_text())
-    (run / "record.json").write_text(json.dumps({**record, "run_id": run_id}))
-    result = runner.invoke(app, ["add", str(run), "--records", str(tmp_path / "records")])
-    assert "run_id" in str(result.exception)
-    assert not (tmp_path / "outside").exists()
 
 
 def test_the_commands_import_neither_torch_nor_matplotlib(run: Path, tmp_path: Path) -> None:
