@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from bench.record import DataRecord, EstimateRecord, FidelityRecord
+from bench.record import ComparisonRecord, DataRecord, EstimateRecord, FidelityRecord
 from leaderboard.load import Entry, Loaded
 from leaderboard.rank import Ranking, Standing, rank
-from leaderboard.rows import Row, Track, extractor_name, gather
+from leaderboard.rows import Row, Track, absent_controls, extractor_name, gather
 
-ORDER = {"ranked": 0, "gated": 1, "unranked": 2, "incomplete": 3, "failed": 4}
+ORDER = {"ranked": 0, "gated": 1, "unranked": 2, "incomplete": 3, "failed": 4, "absent": 5}
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,19 @@ class Line:
     def names(self) -> tuple[str, str, str, str]:
         """Generator, protocol, arm, classifier; trainings without synthetic images have no generator."""
         identity = self.row.identity
+        if self.row.status == "absent":
+            return identity.generator, "", "", ""
         generator = identity.generator if self.row.kind != "baseline" else ""
         return generator or "real images", identity.protocol, identity.arm or "no arm", identity.classifier
+
+    @property
+    def versus(self) -> list[ComparisonRecord]:
+        """The primary comparisons of the newest run that made any of this arm, with its controls; Holm-adjusted p."""
+        for entry in reversed(self.row.entries):
+            found = [c for c in entry.record.comparisons if c.primary and c.arm == self.row.identity.arm]
+            if found and self.row.kind != "baseline":
+                return found
+        return []
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,8 @@ class TrackBoard:
     def title(self) -> str:
         """What is told apart, on which images."""
         names = self.data.class_names
+        if not names:
+            return f"{self.data.spec}, {self.track.resolution} px: failed before the images were ready"
         what = f"{self.positive} versus rest" if len(names) == 2 else f"{len(names)} classes, {self.positive} positive"
         return f"{self.track.data}, {what}, {self.track.resolution} px"
 
@@ -124,16 +138,18 @@ class Board:
 
 def build(loaded: Loaded) -> Board:
     """The board of ``loaded``: a function of records and stored predictions alone, without date or chance."""
-    tracks = [_track_board(track, rows) for track, rows in gather(loaded.entries).items()]
+    tracks = [track_board(track, rows) for track, rows in gather(loaded.entries).items()]
     newest = max((entry.record.created for entry in loaded.entries), default="")
     return Board(tracks, loaded.unreadable, newest)
 
 
-def _track_board(track: Track, rows: list[Row]) -> TrackBoard:
+def track_board(track: Track, rows: list[Row]) -> TrackBoard:
+    """The table of one track: its rows measured, ranked and in order, and rows for the controls that are missing."""
     entries = list({entry.path: entry for row in rows for entry in row.entries}.values())
     data = entries[0].record.data
     ranking = rank(rows, data.positive)
-    lines = _told_apart([_line(i, row, ranking) for i, row in enumerate(rows)])
+    everything = [*rows, *absent_controls(rows)] if track.fingerprint else rows
+    lines = _told_apart([_line(i, row, ranking) for i, row in enumerate(everything)])
     references = [*_floors(entries), *_ideal(data), *_real_against_real(entries, track.extractor)]
     notes = list(dict.fromkeys(note for entry in entries for note in entry.record.data.notes))
     return TrackBoard(track, sorted(lines, key=_order), ranking, references, data.model_copy(update={"notes": notes}))
@@ -160,6 +176,14 @@ def _order(line: Line) -> tuple[int, float, tuple[str, ...]]:
     return ORDER[line.row.status], float("inf") if value is None else -value, line.names
 
 
+def beaten(comparisons: Sequence[ComparisonRecord]) -> list[str]:
+    """The controls that an arm is surely better than: a positive difference at 5 % after the record's correction."""
+    return [
+        c.versus for c in comparisons
+        if (c.estimate.value or 0.0) > 0 and c.p_adjusted is not None and c.p_adjusted < 0.05
+    ]  # fmt: skip
+
+
 def _auc(i: int, row: Row, ranking: Ranking) -> Cell:
     if i in ranking.measured:
         found = ranking.measured[i]
@@ -168,10 +192,12 @@ def _auc(i: int, row: Row, ranking: Ranking) -> Cell:
         how = "lesions and seeds" if seeds > 1 else "lesions, and the spread between seeds of other rows"
         how = "lesions only: one seed" if seeds == 1 and not found.lent[0] else how
         return Cell(found.value, low, high, f"mean of {seeds} seed{'s' * (seeds > 1)}; interval over {how}")
-    return mean_cell(row.estimates("auc"))
+    return mean_cell(row.estimates("auc")) if row.status != "absent" else Cell(None, reason="not run yet")
 
 
 def _cell(row: Row, column: Column) -> Cell:
+    if row.status == "absent":
+        return Cell(None, reason="not run yet")
     if column.source == "arm":
         return mean_cell(row.estimates(column.key))
     if row.kind == "baseline" or (row.arm is not None and not row.arm.n_synthetic):
@@ -181,7 +207,7 @@ def _cell(row: Row, column: Column) -> Cell:
 
 def mean_cell(estimates: Sequence[EstimateRecord]) -> Cell:
     """Mean over seeds of a recorded metric; its bounds are the mean bounds: error between cases, not between seeds."""
-    known = [e for e in estimates if e.value is not None]
+    known = [e for e in estimates if e.value is not None and math.isfinite(e.value)]
     if not known:
         return Cell(None, reason=next((e.reason for e in estimates if e.reason), "not measured"))
     lows, highs = [e.low for e in known if e.low is not None], [e.high for e in known if e.high is not None]

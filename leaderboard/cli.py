@@ -10,6 +10,7 @@ import typer
 from leaderboard.submit_cli import submit
 
 RECORDS = Path(__file__).parent / "records"
+BOARD = Path("leaderboard-out")
 
 app = typer.Typer(
     name="leaderboard",
@@ -28,19 +29,20 @@ Places = Annotated[
 @app.command()
 def build(
     places: Places = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the three files.")] = Path("leaderboard-out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the site and the tables.")] = BOARD,
+    cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Make only what changed since last time.")] = True,
 ) -> None:
-    """Write the board of all records as Markdown, CSV and one HTML page. Exit code 1 if a record cannot be read."""
-    from leaderboard import board as boards
-    from leaderboard.load import load
-    from leaderboard.render import write
+    """Write the board of all records: a static site, and Markdown, CSV, LaTeX, JSON. Exit code 1 if one is unreadable."""
+    from leaderboard.site import build_site
 
-    loaded = load(places or [RECORDS])
-    for path in write(boards.build(loaded), out):
+    built = build_site(places or [RECORDS], out, cached=cached)
+    for path in built.files:
         typer.echo(path)
-    for path, reason in loaded.unreadable.items():
+    made = f"tracks: {built.tracks_made} made, {built.tracks_kept} unchanged"
+    typer.echo(f"{made}; pages of runs: {built.runs_made} made, {built.runs_kept} unchanged", err=True)
+    for path, reason in built.unreadable.items():
         typer.echo(f"not on the board: {path}: {reason}", err=True)
-    if loaded.unreadable:
+    if built.unreadable:
         raise typer.Exit(1)
 
 

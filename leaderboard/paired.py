@@ -137,7 +137,7 @@ def _squared_distances(points: Float) -> Float:
     centred = points - points.mean(axis=0)
     gram = centred @ centred.T
     squares = np.diagonal(gram)
-    return np.maximum(squares[:, None] + squares[None, :] - 2 * gram, 0.0)
+    return np.asarray(np.maximum(squares[:, None] + squares[None, :] - 2 * gram, 0.0))
 
 
 def _seed_parts(rows: Sequence[Measured]) -> tuple[Float, Float]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bench.keys import digest
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, PluginRecord, Record
 from leaderboard.load import Entry
 
 Kind = Literal["entrant", "baseline", "ceiling", "sentinel", "floor", "control"]
-Status = Literal["ranked", "gated", "unranked", "incomplete", "failed"]
+Status = Literal["ranked", "gated", "unranked", "incomplete", "failed", "absent"]
 
 ROLE_OF_CONTROL: dict[str, Kind] = {"oracle": "ceiling", "copy": "sentinel", "noise": "floor"}
 HELD_OUT_ARM = "C6"  # real images outside train instead of synthetic ones: what perfect synthetic images would give
+GENERATOR_OF_ROLE: dict[Kind, str] = {role: name for name, role in ROLE_OF_CONTROL.items()}
 COPY_RATE = "copy_rate"
 COPY_LIMIT = 0.01  # the rate is set to 1 % on held-out real images: a row whose lower bound is above that copies
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,19 +91,46 @@ class Row:
 
 
 def gather(entries: Iterable[Entry]) -> dict[Track, list[Row]]:
-    """All rows by track. A run without synthetic images stands in every track that differs only by extractor."""
-    by_track: dict[Track, list[Entry]] = {}
-    plain: dict[Track, list[Entry]] = {}
-    for entry in entries:
-        for extractor in _extractors(entry.record):
-            track = _track(entry.record, extractor)
-            (by_track if extractor else plain).setdefault(track, []).append(entry)
+    """All rows by track."""
+    together = assign([(entry, tracks_of(entry.record)) for entry in entries])
+    return {track: rows_of(members, track.extractor) for track, members in together.items()}
+
+
+def assign(items: Iterable[tuple[T, Sequence[Track]]]) -> dict[Track, list[T]]:
+    """Items by track, tracks in the order of the board.
+
+    What was made without synthetic images names a track without extractor, and stands in every track that differs
+    from it only by that.
+    """
+    hosts: dict[Track, list[T]] = {}
+    plain: dict[Track, list[T]] = {}
+    for item, tracks in items:
+        for track in tracks:
+            (hosts if track.extractor else plain).setdefault(track, []).append(item)
     for track, without in plain.items():
-        hosts = [t for t in by_track if _without_extractor(t) == track]
-        for host in hosts or [track]:
-            by_track.setdefault(host, []).extend(without)
-    tracks = sorted(by_track, key=lambda t: (t.task, t.data, t.resolution, t.extractor, t.key))
-    return {track: rows_of(by_track[track], track.extractor) for track in tracks}
+        for host in [t for t in hosts if _without_extractor(t) == track] or [track]:
+            hosts.setdefault(host, []).extend(without)
+    return {track: hosts[track] for track in sorted(hosts, key=_place)}
+
+
+def _place(track: Track) -> tuple[object, ...]:
+    return track.task, track.data, track.resolution, track.extractor, track.key
+
+
+def tracks_of(record: Record) -> list[Track]:
+    """The tracks of a record: one for each extractor under which its images were judged."""
+    return [_track(record, extractor) for extractor in _extractors(record)]
+
+
+def absent_controls(rows: Sequence[Row]) -> list[Row]:
+    """A row without numbers for each of floor, ceiling and sentinel that nobody has run in this track."""
+    there = {row.kind for row in rows}
+    return [_absent(role, name) for role, name in GENERATOR_OF_ROLE.items() if role not in there]
+
+
+def _absent(role: Kind, name: str) -> Row:
+    note = f"not run yet: repeat a run of this table with --generator {name}"
+    return Row(Identity(name, "", "", "", digest([role])), role, {}, notes=[note], status="absent")
 
 
 def _extractors(record: Record) -> list[str]:

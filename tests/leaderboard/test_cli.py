@@ -38,11 +38,12 @@ def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
         assert str(tmp_path) in str(result.exception)
 
 
-def test_build_writes_three_files_and_nothing_else(run: Path, tmp_path: Path) -> None:
+def test_build_writes_a_site_and_every_format(run: Path, tmp_path: Path) -> None:
     result = runner.invoke(app, ["build", str(run), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["leaderboard.csv", "leaderboard.html", "leaderboard.md"]
+    tables = [f"leaderboard.{suffix}" for suffix in ("csv", "json", "md", "tex")]
+    assert names == [".cache", "index.html", *tables, "runs", "tracks"]
 
 
 def test_build_shows_what_it_can_and_says_what_it_could_not_read(run: Path, tmp_path: Path) -> None:
@@ -51,9 +52,9 @@ def test_build_shows_what_it_can_and_says_what_it_could_not_read(run: Path, tmp_
     result = runner.invoke(app, ["build", str(run.parent), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "broken/record.json" in result.stderr
-    page = (tmp_path / "out" / "leaderboard.html").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
     assert "broken/record.json" in page
-    assert ">ldm</a>" in page
+    assert "<b>ldm</b>" in page
 
 
 def test_the_commands_import_neither_torch_nor_matplotlib(run: Path, tmp_path: Path) -> None:

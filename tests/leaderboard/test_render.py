@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from leaderboard import exchange, latex, markdown, sheet
 from leaderboard.board import Board, Cell, build
 from leaderboard.load import load
-from leaderboard.render import Scale, cell_text, escape, markdown, table, write
-from leaderboard.render import html as page_of
+from leaderboard.pages import track_page
+from leaderboard.site import build_site
+from leaderboard.words import cell_text
 from tests.leaderboard.runs import make_run
 
 HOSTILE = '<script>alert("x")</script>'
@@ -22,8 +25,8 @@ FORMULA = '=HYPERLINK("http://x","y")'
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    """Two entrants with hostile names, a control, a smoke run and a failed run."""
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two entrants with hostile names, a control, a smoke run, a failed run, half a record."""
     root = tmp_path_factory.mktemp("runs")
     make_run(root / "a", HOSTILE, command=f"bench run --generator '{HOSTILE}'", stream=1)
     make_run(root / "b", FORMULA, stream=2)
@@ -33,7 +36,19 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
     make_run(root / "e", "pggan", {}, (0,), status="failed", failures=[failure], fidelity=[])
     (root / "f").mkdir()
     (root / "f" / "record.json").write_text('{"run_id": "<b>half a record</b>"}')
-    return build(load([root]))
+    return root
+
+
+@pytest.fixture(scope="module")
+def board(records: Path) -> Board:
+    return build(load([records]))
+
+
+@pytest.fixture(scope="module")
+def site(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    build_site([records], out)
+    return out
 
 
 class Page(HTMLParser):
@@ -52,56 +67,103 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def test_a_hostile_name_shows_as_text_and_runs_nothing(board: Board) -> None:
-    page = page_of(board)
-    assert HOSTILE not in page
-    assert html.escape(HOSTILE) in page.replace("&#34;", "&quot;")
-    parsed = Page(page)
-    assert [tag for tag, _ in parsed.tags].count("script") == 1
-    assert any(HOSTILE in text for text in parsed.text)
-    assert "<b>half a record</b>" not in page
-    assert "<script>" not in markdown(board)
+def html_pages(site: Path) -> list[Path]:
+    return sorted(site.rglob("*.html"))
 
 
-def test_the_page_asks_the_network_for_nothing(board: Board) -> None:
-    parsed = Page(page_of(board))
-    for tag, attributes in parsed.tags:
-        assert "src" not in attributes, tag
-        assert (attributes.get("href") or "#").startswith("#")
-    policies = [a.get("content") for tag, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"]
-    assert not re.search(r"@import|url\(", page_of(board))
+def track_text(site: Path) -> str:
+    (page,) = (site / "tracks").glob("*.html")
+    return page.read_text()
 
 
-def test_ids_are_unique_and_links_lead_somewhere(board: Board) -> None:
-    parsed = Page(page_of(board))
-    ids = [a["id"] for _, a in parsed.tags if "id" in a]
-    assert len(ids) == len(set(ids))
-    targets = {(a["href"] or "").removeprefix("#") for tag, a in parsed.tags if tag == "a"}
-    targets |= {a["aria-labelledby"] or "" for _, a in parsed.tags if "aria-labelledby" in a}
-    targets |= {a["aria-controls"] or "" for _, a in parsed.tags if "aria-controls" in a}
-    assert targets <= set(ids)
+def test_a_hostile_name_shows_as_text_and_runs_nothing(site: Path) -> None:
+    seen = 0
+    for path in html_pages(site):
+        page = path.read_text()
+        assert HOSTILE not in page, path
+        assert "<b>half a record</b>" not in page
+        parsed = Page(page)
+        assert [tag for tag, _ in parsed.tags].count("script") == 2
+        assert not [key for _, attributes in parsed.tags for key in attributes if key.startswith("on")]
+        seen += any(HOSTILE in text for text in parsed.text)
+    assert seen >= 3  # index, track, run
+    assert html.escape(HOSTILE) in track_text(site)
+    assert "<script>" not in (site / "leaderboard.md").read_text()
 
 
-def test_every_row_is_in_every_format(board: Board) -> None:
+def test_no_page_asks_the_network_for_anything(site: Path) -> None:
+    for path in html_pages(site):
+        page = path.read_text()
+        parsed = Page(page)
+        for tag, attributes in parsed.tags:
+            assert (attributes.get("src") or "data:").startswith("data:"), tag
+            assert not re.match(r"(https?:)?//", attributes.get("href") or ""), attributes
+        assert not re.search(r"@import|url\(", page)
+        (policy,) = [a.get("content") or "" for _, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; style-src 'sha256-")
+        assert "unsafe" not in policy
+
+
+def test_ids_are_unique_and_links_lead_somewhere(site: Path) -> None:
+    for path in html_pages(site):
+        parsed = Page(path.read_text())
+        ids = [a["id"] for _, a in parsed.tags if "id" in a]
+        assert len(ids) == len(set(ids))
+        for tag, attributes in parsed.tags:
+            address = attributes.get("href") or "#main"
+            if tag == "a" and not address.startswith("#"):
+                assert (path.parent / address).exists(), address
+            for key in ("aria-labelledby", "aria-controls"):
+                assert attributes.get(key, "main") in ids
+            if tag == "a" and address.startswith("#"):
+                assert address[1:] in ids
+
+
+def test_every_row_is_in_every_format(board: Board, site: Path) -> None:
     rows = sum(len(track.lines) for track in board.tracks)
-    assert rows == 6
-    assert sum(tag == "article" for tag, _ in Page(page_of(board)).tags) == rows
-    assert len(list(csv.DictReader(io.StringIO(table(board))))) == rows
-    body = [line for line in markdown(board).splitlines() if line.startswith("| ")]
+    assert rows == 6 + 2  # noise and copy are not run yet
+    assert len(re.findall(r'<tr class="[^"]*" data-kind', track_text(site))) == rows
+    assert len(list(csv.DictReader(io.StringIO((site / "leaderboard.csv").read_text())))) == rows
+    body = [line for line in (site / "leaderboard.md").read_text().splitlines() if line.startswith("| ")]
     assert len(body) == rows + 1 + 2  # a head, colour floor, real against real
+    stored = json.loads((site / "leaderboard.json").read_text())
+    assert sum(len(track["rows"]) for track in stored["tracks"]) == rows
+    assert [row["record"].endswith("f/record.json") for row in stored["unreadable"]] == [True]
+    tex = (site / "leaderboard.tex").read_text()
+    assert len([line for line in tex.splitlines() if line.endswith(r"\\")]) == rows + 1 + 2
 
 
-def test_failed_and_smoke_rows_stay_visible_with_their_reason(board: Board) -> None:
+def test_a_run_has_a_page_and_its_rows_lead_there(site: Path) -> None:
+    assert sorted(path.stem for path in (site / "runs").glob("*.html")) == ["a", "b", "c", "d", "e"]
+    page = (site / "runs" / "a.html").read_text()
+    text = " ".join(Page(page).text)
+    for words in ("Provenance", "Reproduce", f"bench run --generator '{HOSTILE}'", "0123456789abcdef", "sha256",
+                  "Comparisons", "Fidelity and memorization", "Environment", "Configuration"):  # fmt: skip
+        assert words in text, words
+    assert "ROC curves" in page
+    assert 'href="runs/' not in track_text(site)
+    assert 'href="../runs/a.html"' in track_text(site)
+
+
+def test_failed_and_smoke_rows_stay_visible_with_their_reason(board: Board, site: Path) -> None:
     lines = {line.names[0]: line for track in board.tracks for line in track.lines}
     assert [lines["pggan"].row.status, lines["quick"].row.status] == ["failed", "unranked"]
     assert lines["pggan"].standing is lines["quick"].standing is None
-    for text in (page_of(board), markdown(board)):
+    for text in (track_text(site), (site / "leaderboard.md").read_text()):
         assert "loss is NaN" in text
         assert "preset smoke" in text
+    for text in ((site / "index.html").read_text(), (site / "leaderboard.md").read_text()):
         assert "half a record" in text or "f/record.json" in text
     order = [line.row.status for track in board.tracks for line in track.lines]
-    assert order == sorted(order, key=["ranked", "gated", "unranked", "incomplete", "failed"].index)
+    assert order == sorted(order, key=["ranked", "gated", "unranked", "incomplete", "failed", "absent"].index)
+
+
+def test_controls_that_nobody_ran_have_a_row_that_says_so(board: Board, site: Path) -> None:
+    absent = {line.row.kind: line for track in board.tracks for line in track.lines if line.row.status == "absent"}
+    assert sorted(absent) == ["floor", "sentinel"]
+    assert all(line.standing is None and line.auc.value is None for line in absent.values())
+    for text in (track_text(site), (site / "leaderboard.md").read_text()):
+        assert "not run yet: repeat a run of this table with --generator noise" in text.replace("\\", "")
 
 
 def test_rows_with_equal_names_are_told_apart(tmp_path: Path) -> None:
@@ -114,26 +176,29 @@ def test_rows_with_equal_names_are_told_apart(tmp_path: Path) -> None:
     assert {line.variant for line in track.lines if line.row.kind == "entrant"} == {""}
 
 
-def test_the_header_says_what_can_be_seen(board: Board) -> None:
-    page = page_of(board)
+def test_the_header_says_what_can_be_seen(board: Board, site: Path) -> None:
+    page = track_text(site)
     (track,) = board.tracks
     assert track.ranking.minimum_detectable_difference is not None
-    assert "300 test images of 150 groups, 60 of class melanoma" in page
-    assert f"must differ by {track.ranking.minimum_detectable_difference:.3f} AUC" in page
-    assert "colour floor" in page
+    words = " ".join(Page(page).text)
+    for fact in ("Test images 300", "of class melanoma 60", "Lesions or patients 150"):
+        assert fact in words
+    assert f"{track.ranking.minimum_detectable_difference:.3f} AUC" in words
     assert [r.name for r in track.references] == ["colour floor", "real against real, n = 100"]
     assert "A claim needs at least 10 paired seeds" in page
+    assert "300 test images of 150 groups, 60 of class melanoma" in (site / "leaderboard.md").read_text()
 
 
-def test_provenance_repeats_the_command(board: Board) -> None:
-    text = "".join(Page(page_of(board)).text)
-    assert f"bench run --generator '{HOSTILE}'" in text
-    assert "commit 0123456789abcdef" in text
-    assert "generators." in text
+def test_controls_beaten_are_counted_after_correction(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "good", {"C0": (1.0, 0), "A1": (3.0, 500)})
+    make_run(tmp_path / "b", "same", {"C0": (1.0, 0), "A1": (1.0, 500)}, stream=1)
+    (track,) = build(load([tmp_path])).tracks
+    texts = {line.names[0]: markdown.versus_text(line) for line in track.lines if line.row.kind == "entrant"}
+    assert texts == {"good": "1 of 1", "same": "0 of 1"}
 
 
-def test_csv_keeps_full_precision_and_runs_no_formula(board: Board) -> None:
-    rows = list(csv.DictReader(io.StringIO(table(board))))
+def test_csv_keeps_full_precision_and_runs_no_formula(board: Board, site: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((site / "leaderboard.csv").read_text())))
     by_name = {row["generator"]: row for row in rows}
     assert f"'{FORMULA}" in by_name
     for track in board.tracks:
@@ -145,29 +210,30 @@ def test_csv_keeps_full_precision_and_runs_no_formula(board: Board) -> None:
     assert {row["rank"] for row in rows if row["rank"]} == {"1", "2", "3"}
 
 
-def test_equal_records_give_equal_bytes_and_writing_leaves_nothing_behind(board: Board, tmp_path: Path) -> None:
-    first = {path.name: path.read_bytes() for path in write(board, tmp_path)}
-    again = {path.name: path.read_bytes() for path in write(board, tmp_path)}
-    assert first == again
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(first)
+def test_latex_prints_names_literally(site: Path) -> None:
+    assert latex.escape(r"50 % of {a_b} \input{x} $1^2~#&") == (
+        r"50 \% of \{a\_b\} \textbackslash{}input\{x\} \$1\textasciicircum{}2\textasciitilde{}\#\&"
+    )
+    tex = (site / "leaderboard.tex").read_text()
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\toprule") == 1
+    columns = tex.split(r"\begin{tabular}{")[1].split("}")[0]
+    for line in tex.splitlines():
+        if line.endswith(r"\\"):
+            assert len(re.split(r"(?<!\\)&", line)) == len(columns)
 
 
-def test_a_failure_while_rendering_leaves_the_old_files(board: Board, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    write(board, tmp_path)
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+def test_a_board_without_tracks_is_a_page_too() -> None:
+    from leaderboard.pages import index_page
 
-    def fail(_: Board) -> str:
-        raise RuntimeError("disk full")
-
-    monkeypatch.setattr("leaderboard.render.html", fail)
-    with pytest.raises(RuntimeError):
-        write(Board(), tmp_path)
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert "No record yet" in index_page([], {}, "", 0)
+    assert sheet.document([]) == ""
+    assert json.loads(exchange.document([], {}, ""))["tracks"] == []
+    assert markdown.document([], {}) == "# Leaderboard\n"
 
 
-def test_an_empty_board_is_a_page_too() -> None:
-    assert "No record yet" in page_of(Board())
-    assert table(Board()) == ""
+def test_a_page_can_be_made_of_a_board_alone(board: Board) -> None:
+    (track,) = board.tracks
+    assert "<a href=" not in track_page(track, {}).split("<tbody")[1]
 
 
 @pytest.mark.parametrize(
@@ -185,14 +251,5 @@ def test_numbers_have_the_digits_they_carry(cell: Cell | None, text: str) -> Non
 
 
 def test_markdown_shows_names_literally() -> None:
-    assert escape("a|b_c*\n<i>`x`[y](z)") == "a\\|b\\_c\\* &lt;i&gt;\\`x\\`\\[y\\](z)"
-    assert escape("0.871 [0.853, 0.890]") == "0.871 [0.853, 0.890]"
-
-
-def test_the_scale_holds_every_interval(board: Board) -> None:
-    (track,) = board.tracks
-    scale = Scale.of(track)
-    assert (round(scale.low * 20, 6) % 1, round(scale.high * 20, 6) % 1) == (0, 0)
-    for line in track.lines:
-        if line.auc.low is not None and line.auc.high is not None:
-            assert scale.margin <= scale.x(line.auc.low) <= scale.x(line.auc.high) <= scale.width - scale.margin
+    assert markdown.escape("a|b_c*\n<i>`x`[y](z)") == "a\\|b\\_c\\* &lt;i&gt;\\`x\\`\\[y\\](z)"
+    assert markdown.escape("0.871 [0.853, 0.890]") == "0.871 [0.853, 0.890]"

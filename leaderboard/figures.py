@@ -1,0 +1,194 @@
+"""The figures of a track and of a run, drawn from the same numbers as the tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from bench.format import number
+from leaderboard import curves
+from leaderboard.board import Line, TrackBoard
+from leaderboard.load import Entry
+from leaderboard.markup import Html, join
+from leaderboard.rows import COPY_LIMIT, COPY_RATE, Source
+from leaderboard.svg import SERIES, Plot, around, root
+
+POINTS, NAMED = 200, 14  # more marks than this say nothing in a scatter; more names cover it
+SHAPES = {"ceiling": "up", "floor": "down", "sentinel": "square", "control": "diamond"}
+RATIO_ARM = re.compile(
+    r"A(\d+(?:\.\d+)?)(-real)?"
+)  # of the protocol "augmented": synthetic (or repeated real) per real
+Series = Mapping[str, Sequence[curves.Point]]
+
+
+def of_track(track: TrackBoard) -> Html:
+    """All figures for which the track has numbers."""
+    drawn = chosen(track.lines)
+    sources = {label(line): [line.row.sources[seed] for seed in line.row.seeds] for line in drawn}
+    parts = [quality_and_memorization(track), *_judged(sources, track.data.positive)]
+    rounds = {label(line): _rounds(line.row.entries, line.row.identity.arm) for line in drawn}
+    return join([*parts, ratio_curves(track.lines), round_curves({k: v for k, v in rounds.items() if v})])
+
+
+def of_run(entry: Entry) -> Html:
+    """ROC, reliability, and curves over ratios and rounds of one run's arms."""
+    record = entry.record
+    names = list(dict.fromkeys(arm.name for arm in record.arms))[:SERIES]
+    sources = {name: [Source(entry, arm) for arm in record.arms if arm.name == name] for name in names}
+    rounds = {name: _rounds([entry], name) for name in names}
+    ratios = _ratios([(arm.name, value) for arm in record.arms if (value := _auc(arm.metrics)) is not None])
+    figures = [*_judged(sources, record.data.positive), _ratio_plot(ratios)]
+    return join([*figures, round_curves({k: v for k, v in rounds.items() if v})])
+
+
+def chosen(lines: Sequence[Line]) -> list[Line]:
+    """What an overlay shows: the best entrants, the best training on real images alone, one control of each role."""
+    ranked = [line for line in lines if line.standing]
+    entrants = [line for line in ranked if line.row.kind == "entrant"][:4]
+    baseline = [line for line in ranked if line.row.kind == "baseline"][:1]
+    controls = [next((x for x in lines if x.row.kind == role and x.row.sources), None) for role in SHAPES]
+    found = [*entrants, *baseline, *(line for line in controls[:3] if line)]
+    return found or [line for line in lines if line.row.sources][:SERIES]
+
+
+def label(line: Line) -> str:
+    """Generator and arm, with what tells rows of equal names apart."""
+    return " · ".join(part for part in (line.names[0], line.names[2], line.variant) if part)
+
+
+def quality_and_memorization(track: TrackBoard) -> Html:
+    """AUC against the copy rate: good and private is top left."""
+    lines = [line for line in track.lines if line.cells[COPY_RATE].value is not None and line.auc.value is not None]
+    if not lines:
+        return Html("")
+    shown = [x for x in lines if x.row.kind != "entrant"][:20] + [x for x in lines if x.row.kind == "entrant"][:POINTS]
+    real = next((x for x in track.lines if x.standing and x.row.kind == "baseline" and x.auc.value is not None), None)
+    values = [v for x in shown for v in (x.auc.low, x.auc.value, x.auc.high) if v is not None]
+    values += [real.auc.value] if real and real.auc.value is not None else []
+    left_out = f" The {len(shown)} best of {len(lines)} rows." if len(shown) < len(lines) else ""
+    plot = Plot(
+        "Quality and memorization", "copy rate (root scale)", f"AUC of {track.positive}", (0.0, 1.0), around(values),
+        root, (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1),
+        "Good images that are no copies lie top left. Right of the dashed line at 1 % are more near-copies of training "
+        f"images than among held-out real ones. Bars: 95 % intervals.{left_out}",
+    )  # fmt: skip
+    plot.rule(x=COPY_LIMIT)
+    if real and real.auc.value is not None:
+        plot.rule(y=real.auc.value, label="best without synthetic images")
+    for line in shown:
+        _mark(plot, line)
+    for line in shown if len(shown) <= NAMED else ():
+        plot.name(line.cells[COPY_RATE].value or 0.0, line.auc.value or 0.0, line.names[0])
+    return plot.html()
+
+
+def _mark(plot: Plot, line: Line) -> None:
+    x, y, low, high = line.cells[COPY_RATE].value, line.auc.value, line.auc.low, line.auc.high
+    if x is None or y is None:
+        return
+    kind = "gated" if line.row.status == "gated" else line.row.kind
+    if low is not None and high is not None:
+        plot.bar(x, low, high, kind)
+    words = f"{label(line)}: AUC {number(y, 1.0)}, copy rate {number(x, 1.0)}"
+    plot.point(x, y, kind, words, "cross" if kind == "gated" else SHAPES.get(kind, "circle"))
+
+
+def _judged(sources: Mapping[str, Sequence[Source]], positive: int) -> list[Html]:
+    predictions = {name: curves.stored(of) for name, of in sources.items()}
+    rocs = {name: curves.roc(p, positive) for name, p in predictions.items()}
+    bins = {name: curves.reliability(p, positive) for name, p in predictions.items()}
+    return [_roc_plot(rocs), _reliability_plot(bins)]
+
+
+def _roc_plot(series: Series) -> Html:
+    plot = Plot(
+        "ROC curves", "1 − specificity", "sensitivity", (0.0, 1.0), (0.0, 1.0),
+        description="Mean over seeds at equal specificity; the diagonal is chance.",
+    )  # fmt: skip
+    plot.diagonal()
+    return _draw(plot, series)
+
+
+def _reliability_plot(series: Series) -> Html:
+    plot = Plot(
+        "Reliability", "predicted probability", "share of positives", (0.0, 1.0), (0.0, 1.0),
+        description=f"{curves.BINS} bins of equal width, all seeds together; on the diagonal probabilities mean what "
+        "they say.",
+    )  # fmt: skip
+    plot.diagonal()
+    return _draw(plot, series, dots=True)
+
+
+def _draw(plot: Plot, series: Series, *, dots: bool = False) -> Html:
+    known = {name: points for name, points in series.items() if points}
+    for i, (name, points) in enumerate(known.items()):
+        plot.line(points, i, name, dots=dots)
+    return plot.html() if known else Html("")
+
+
+def ratio_curves(lines: Sequence[Line]) -> Html:
+    """AUC over the amount of synthetic images: a curve for each generator and classifier with two ratios or more."""
+    groups: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    for line in lines:
+        if line.auc.value is not None and line.row.status in ("ranked", "gated") and line.row.kind != "baseline":
+            groups.setdefault((line.names[0], line.names[3]), []).append((line.names[2], line.auc.value))
+    return _ratio_plot({" · ".join(key): _ratios(of).get("synthetic", []) for key, of in groups.items()})
+
+
+def _auc(metrics: Mapping[str, object]) -> float | None:
+    value = getattr(metrics.get("auc"), "value", None)
+    return float(value) if isinstance(value, float) else None
+
+
+def _ratios(named: Sequence[tuple[str, float]]) -> dict[str, list[curves.Point]]:
+    """(ratio, mean AUC) of the arms ``A0.5``, ``A1``, … and of their controls of repeated reals; C0 is ratio 0."""
+    sums: dict[str, dict[float, list[float]]] = {"synthetic": {}, "repeated real": {}}
+    for name, value in named:
+        found = RATIO_ARM.fullmatch(name)
+        if found:
+            sums["repeated real" if found[2] else "synthetic"].setdefault(float(found[1]), []).append(value)
+        elif name == "C0":
+            for kind in sums.values():
+                kind.setdefault(0.0, []).append(value)
+    means = {kind: sorted((ratio, sum(v) / len(v)) for ratio, v in of.items()) for kind, of in sums.items()}
+    return {kind: points for kind, points in means.items() if len([p for p in points if p[0] > 0]) > 1}
+
+
+def _ratio_plot(series: Series) -> Html:
+    known = {name: points for name, points in series.items() if points}
+    if not known:
+        return Html("")
+    everything = [point for points in known.values() for point in points]
+    top = max(x for x, _ in everything)
+    plot = Plot(
+        "AUC over the amount of synthetic images", "added images per real image", "AUC", (0.0, top),
+        around([y for _, y in everything], 0.02), description="Mean over seeds; ratio 0: trained on real images alone.",
+    )  # fmt: skip
+    return _draw(plot, dict(list(known.items())[:SERIES]), dots=True)
+
+
+def _rounds(entries: Sequence[Entry], arm: str) -> list[curves.Point]:
+    """(round, mean AUC on val_select over seeds) of an arm, from the ledgers."""
+    found: dict[int, list[float]] = {}
+    for entry in entries:
+        for event in entry.record.ledger:
+            values = event.get("val_select_auc")
+            if event.get("event") == "chosen round" and event.get("arm") == arm and isinstance(values, list):
+                for i, value in enumerate(values, 1):
+                    if isinstance(value, int | float):
+                        found.setdefault(i, []).append(float(value))
+    return [(float(i), sum(v) / len(v)) for i, v in sorted(found.items())]
+
+
+def round_curves(series: Series) -> Html:
+    """AUC on val_select after each round of adversarial training; nothing without two rounds."""
+    if not any(len(points) > 1 for points in series.values()):
+        return Html("")
+    everything = [point for points in series.values() for point in points]
+    last = int(max(x for x, _ in everything))
+    plot = Plot(
+        "AUC over rounds", "round", "AUC on val_select", (1.0, float(last)), around([y for _, y in everything], 0.02),
+        x_ticks=[float(i) for i in range(1, last + 1)],
+        description="Mean over seeds; the round that is reported is chosen on these images, never on test.",
+    )  # fmt: skip
+    return _draw(plot, series, dots=True)
