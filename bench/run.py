@@ -14,7 +14,8 @@ from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images
 from bench.errors import BenchError
-from bench.lab import Lab, Outcome
+from bench.inspection import inspect_generator, inspect_reals
+from bench.lab import Fitted, Lab, Outcome
 from bench.pictures import draw_pictures
 from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, Record
 from bench.recording import (
@@ -27,6 +28,7 @@ from bench.recording import (
     throughput_records,
     verdict,
 )
+from bench.subgroups import judge_subgroups
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
 
@@ -119,40 +121,46 @@ def _attempt(
 
 def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder: Path) -> SeedResult:
     cls, options = bench.config.plugin("protocol")
-    lab = _lab(bench, world)
+    lab = make_lab(bench, world)
     outcome: Outcome = cls(options).run(lab)
     result = SeedResult(seed, outcome)
     for name, arm in outcome.arms.items():
         result.judged[name] = evaluate.judge(bench, lab, arm.classifier, world.test)
-        record.arms.append(arm_record(lab, name, arm, result.judged[name], world, folder))
+        row = arm_record(lab, name, arm, result.judged[name], world, folder)
+        row.subgroups = judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
+        record.arms.append(row)
     if outcome.generator is not None:
         result.sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
-        _measure_generator(bench, world, lab, outcome, result.sample, record, seed)
+        measure_generator(bench, world, lab, outcome.generator, result.sample, record, seed)
     record.ledger.extend(outcome.ledger)
     return result
 
 
-def _lab(bench: Workbench, world: World) -> Lab:
+def make_lab(bench: Workbench, world: World) -> Lab:
+    """What a protocol works with: every split but test."""
     splits = {k: v for k, v in world.parts.items() if k != "test"}
     return Lab(bench, world.task, splits, world.splits.checksum, world.held_out, world.leak_guard)
 
 
-def _measure_generator(
-    bench: Workbench, world: World, lab: Lab, outcome: Outcome, sample: Images, record: Record, seed: int
+def measure_generator(
+    bench: Workbench, world: World, lab: Lab, generator: Fitted, sample: Images, record: Record, seed: int
 ) -> None:
-    assert outcome.generator is not None
+    """Add fidelity and memorization of ``sample``, and of the generator's reconstructions, to ``record``."""
     space = _feature_space(bench, world)
-    sets = {outcome.generator.name: sample}
-    reconstructed = lab.reconstruct(outcome.generator, world.reference)
+    sets = {generator.name: sample}
+    reconstructed = lab.reconstruct(generator, world.reference)
     if reconstructed is not None:
-        name = f"{outcome.generator.name} autoencoder, reconstructed held-out reals"
+        name = f"{generator.name} autoencoder, reconstructed held-out reals"
         ref = world.reference
         sets[name] = Images(
             reconstructed, ref.labels, ref.ids, ref.groups, ref.class_names,
-            key=evaluate.pair_key(outcome.generator.key, ref.key),
+            key=evaluate.pair_key(generator.key, ref.key),
         )  # fmt: skip
     for name, images in sets.items():
         metrics, floor = evaluate.measure_fidelity(bench, space, lab.train, world.reference, images)
+        if images is sample:
+            metrics |= inspect_generator(lab, generator, world.reference, sample)
+            floor |= inspect_reals(lab, world.reference)
         record.fidelity.append(
             FidelityRecord(
                 name=name, seed=seed, extractor=space.name, weights_sha256=space.weights_sha256,
@@ -166,7 +174,7 @@ def _feature_space(bench: Workbench, world: World) -> evaluate.FeatureSpace:
     """One extractor for all seeds: its own random stream below seed 0."""
     seed, bench.seed = bench.seed, 0
     try:
-        lab = _lab(bench, world)
+        lab = make_lab(bench, world)
         section = bench.config.domain
         fitted = lab.fit_classifier(
             lab.train, title="domain feature extractor", stream="extractor", name=section.name, options=section.options
