@@ -115,10 +115,9 @@ class DDPM(DiffusionGenerator):
     def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
         from generators._diffusion.codecs import BandCodec, PixelCodec
         from generators._diffusion.model import DiffusionModel
-        from generators._diffusion.networks import build_unet
+        from generators._diffusion.pretrained import rebuilt_unet
 
         kind: Any = BandCodec if self.config.bands else PixelCodec
         codec, size = kind.from_state(state["codec"]), (state["size"][0], state["size"][1])
-        unet = build_unet(self.config, codec.code_shape(size), state["num_classes"])
-        unet.load_state_dict(state["unet"])
+        unet = rebuilt_unet(state, self.config, codec.code_shape(size))
         return DiffusionModel(self.config, codec, unet, size, state["num_classes"])

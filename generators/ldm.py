@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,6 @@ from generators._diffusion.latent_options import LatentOptions
 from generators._diffusion.plugin import DiffusionGenerator
 
 if TYPE_CHECKING:
-    from generators._diffusion.codecs import LatentCodec
     from generators._diffusion.model import DiffusionModel
 
 
@@ -52,6 +52,9 @@ class LatentDiffusion(DiffusionGenerator):
             "ae_ema": 0.999,
             "ae_channels": (128, 256),
             "ae_layers": 2,
+            "perceptual_weight": 1.0,
+            "adversarial_weight": 0.5,
+            "disc_start": 10_000,
             "sampling_steps": 25,
             "sampling_batch": 256,
         },
@@ -71,6 +74,9 @@ class LatentDiffusion(DiffusionGenerator):
             "ae_channels": (128, 256, 512),
             "ae_layers": 2,
             "ae_attention": True,
+            "perceptual_weight": 1.0,
+            "adversarial_weight": 0.5,
+            "disc_start": 50_000,
             "patch": 2,
             "sampling_steps": 50,
             "sampling_batch": 64,
@@ -85,10 +91,11 @@ class LatentDiffusion(DiffusionGenerator):
         from generators._diffusion.phases import Phase
         from generators._diffusion.training import train_denoiser
 
-        found, total = ctx.latest(), self.config.ae_steps + self.config.steps
+        first = 0 if self.config.autoencoder else self.config.ae_steps
+        found, total = ctx.latest(), first + self.config.steps
         finished = ctx.workdir / "autoencoder"
         codec = self._fit_codec(train, Phase(ctx, "autoencoder", 0, total, found), finished)
-        unet = train_denoiser(self.config, train, codec, Phase(ctx, "unet", self.config.ae_steps, total, found))
+        unet = train_denoiser(self.config, train, codec, Phase(ctx, "unet", first, total, found))
         codec.to("cpu")
         self._model = DiffusionModel(self.config, codec, unet, train.size, train.num_classes)
         shutil.rmtree(finished, ignore_errors=True)
@@ -98,18 +105,42 @@ class LatentDiffusion(DiffusionGenerator):
         return self.model.reconstruct(images, ctx)
 
     def cost(self, n: int, size: int) -> Cost:
-        """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number ``n``."""
-        from generators._diffusion.cost import latent_cost
+        """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number ``n``.
 
-        return latent_cost(self.config, size)
+        Without LPIPS and discriminator. A pretrained autoencoder is taken for one of 4 channels at an eighth of the
+        resolution, and what it costs is left out.
+        """
+        from generators._diffusion.cost import denoiser_cost, latent_cost
 
-    def _fit_codec(self, train: Images, ctx: Context, finished: Path) -> LatentCodec:
+        if self.config.autoencoder is None:
+            return latent_cost(self.config, size)
+        side = -(-size // (8 * self.config.stride)) * self.config.stride
+        return denoiser_cost(self.config, 4, side)
+
+    @classmethod
+    def inputs(cls, config: LatentOptions) -> Mapping[str, Any]:
+        """Beside pretrained networks, which LPIPS weights the autoencoder is trained with; ConfigError without them."""
+        from bench.weights import locate, sha256_of
+        from generators._pretrained.place import fingerprint
+
+        read = dict(super().inputs(config))
+        if config.autoencoder is not None:
+            read["autoencoder"] = fingerprint(config.autoencoder, config.autoencoder_revision, config.download)
+        elif config.perceptual_weight:
+            read["lpips"] = sha256_of(locate(f"lpips-{config.perceptual_net}"))
+        return read
+
+    def _fit_codec(self, train: Images, ctx: Context, finished: Path) -> Any:
         from generators._diffusion.autoencoder import measured_codec, train_autoencoder
         from generators._diffusion.codecs import Bands, PixelCodec
         from generators._diffusion.phases import kept
         from generators._diffusion.training import evenly_spaced
 
         x = evenly_spaced(train)
+        if self.config.autoencoder is not None:
+            from generators._diffusion.pretrained import pretrained_codec
+
+            return pretrained_codec(self.config, x, ctx)
         pixels = PixelCodec.measured(x, self.config.patch, self.config.stride * self.config.reduction)
         bands = Bands.measured(pixels, self.config.factor, x)
 
@@ -119,19 +150,21 @@ class LatentDiffusion(DiffusionGenerator):
 
         return self._codec(kept(finished, make))
 
-    def _codec(self, state: dict[str, Any]) -> LatentCodec:
+    def _codec(self, state: dict[str, Any]) -> Any:
         from generators._diffusion.autoencoder import build
         from generators._diffusion.codecs import LatentCodec
+        from generators._diffusion.pretrained import PretrainedCodec
 
+        if "autoencoder_config" in state:
+            return PretrainedCodec.from_state(state)
         autoencoder = build(self.config)
         autoencoder.load_state_dict(state["autoencoder"])
         return LatentCodec.from_state(state, autoencoder)
 
     def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
         from generators._diffusion.model import DiffusionModel
-        from generators._diffusion.networks import build_unet
+        from generators._diffusion.pretrained import rebuilt_unet
 
         codec, size = self._codec(state["codec"]), (state["size"][0], state["size"][1])
-        unet = build_unet(self.config, codec.code_shape(size), state["num_classes"])
-        unet.load_state_dict(state["unet"])
+        unet = rebuilt_unet(state, self.config, codec.code_shape(size))
         return DiffusionModel(self.config, codec, unet, size, state["num_classes"])

@@ -13,6 +13,7 @@ from generators._diffusion.augment import random_symmetry
 from generators._diffusion.codecs import Bands, LatentCodec, to_float, whitening_of
 from generators._diffusion.latent_options import LatentOptions
 from generators._diffusion.networks import build_autoencoder, placed
+from generators._diffusion.sharpening import Adversary, Perceptual
 from generators._diffusion.training import Optimiser
 
 ENCODING_BATCH = 256
@@ -61,6 +62,8 @@ def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: 
     )
     source = PixelTensor(train.pixels, ctx.device)
     draw = BatchRows(train.labels, options.ae_batch, balanced=False)
+    perceptual = Perceptual(options.perceptual_net, train.size, ctx.device) if options.perceptual_weight else None
+    adversary = Adversary(options, train.size, ctx.device) if options.adversarial_weight else None
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
         x = to_float(random_symmetry(source[draw(rng)], options.augment, rng))
@@ -70,15 +73,28 @@ def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: 
             z = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
             decoded = autoencoder.decode(z).sample
         size = (x.shape[2], x.shape[3])
-        reconstruction = reconstruction_loss(bands.join(coarse, decoded.float(), size), x, options.edge_weight)
+        made = bands.join(coarse, decoded.float(), size)
+        reconstruction = reconstruction_loss(made, x, options.edge_weight)
         kl = kl_to_standard_normal(posterior.mean.float(), posterior.logvar.float())
+        told = {"l1": reconstruction.detach(), "kl": kl.detach()}
+        if perceptual is not None:
+            distance = perceptual(made, x)
+            reconstruction = reconstruction + options.perceptual_weight * distance
+            told["lpips"] = distance.detach()
         loss = reconstruction + options.kl_weight * kl
+        if adversary is not None:
+            loss = loss + adversary.loss(made, reconstruction, autoencoder.decoder.conv_out.weight, i)
         optimiser.step(loss, i)
         ema.update(autoencoder)
-        return {"loss": loss.detach(), "l1": reconstruction.detach(), "kl": kl.detach()}
+        if adversary is not None:
+            told["discriminator"] = adversary.step(made, x, i)
+        return {"loss": loss.detach(), **told}
 
+    parts = {"autoencoder": autoencoder, "ema": ema, "optimiser": optimiser.adamw}
+    if adversary is not None:
+        parts["adversary"] = adversary
     autoencoder.train()
-    train_loop(ctx, options.ae_steps, {"autoencoder": autoencoder, "ema": ema, "optimiser": optimiser.adamw}, step)
+    train_loop(ctx, options.ae_steps, parts, step)
     return ema.module.to("cpu")
 
 

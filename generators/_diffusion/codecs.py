@@ -152,10 +152,10 @@ class BandCodec:
 
     def encode(self, x: Tensor) -> Tensor:
         coarse, detail = self.bands.split(x)
-        return _mixed(self.whitening, torch.cat([coarse, self.compress(detail)], dim=1) - self.mean)
+        return mixed(self.whitening, torch.cat([coarse, self.compress(detail)], dim=1) - self.mean)
 
     def decode(self, z: Tensor, size: tuple[int, int]) -> Tensor:
-        plain = _mixed(self.inverse, z) + self.mean
+        plain = mixed(self.inverse, z) + self.mean
         return self.bands.join(plain[:, :3], self.expand(plain[:, 3:]), size)
 
     def compress(self, detail: Tensor) -> Tensor:
@@ -226,7 +226,7 @@ def whitening_of(z: Tensor) -> tuple[Tensor, Tensor]:
     return rows.mean(dim=0).float(), (axes @ torch.diag(scale) @ axes.T).float()
 
 
-def _mixed(matrix: Tensor, z: Tensor) -> Tensor:
+def mixed(matrix: Tensor, z: Tensor) -> Tensor:
     """``matrix`` [C, C] applied to the channels of ``z`` [B, C, h, w], in float32 under any autocast."""
     with torch.autocast(z.device.type, enabled=False):
         return torch.einsum("ij,bjhw->bihw", matrix, z.float())

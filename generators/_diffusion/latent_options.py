@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -20,6 +20,14 @@ class LatentOptions(DiffusionOptions):
     latent_channels   numbers a latent position for the detail; three more hold the coarse colour
     edge_weight       weight of the error of pixel differences beside that of pixels
     kl_weight         weight of the KL divergence of the latents from a standard normal (Rombach et al. 2022: 1e-6)
+    perceptual_weight, perceptual_net  weight of LPIPS beside the error of pixels, 0 for none; its network: vgg (from
+                      16 px) or alex (from 32 px), whose weights `bench weights fetch lpips-vgg` gets
+    adversarial_weight  weight of a discriminator of patches, beside what balances its gradient with that of the errors
+                      (Esser et al. 2021, eq. 7), 0 for none
+    disc_channels, disc_layers, disc_start  its width and halvings; autoencoder steps before it joins
+    autoencoder       a trained AutoencoderKL in place of one trained here: folder or hub id (safetensors); it sees the
+                      images in [-1, 1] themselves, and its latents are whitened as ours are
+    autoencoder_revision, download  of a hub id; a download needs the full commit
     """
 
     steps: PositiveInt = 1000
@@ -34,6 +42,15 @@ class LatentOptions(DiffusionOptions):
     latent_channels: PositiveInt = 4
     edge_weight: float = Field(1.0, ge=0.0)
     kl_weight: float = Field(1e-6, ge=0.0)
+    perceptual_weight: float = Field(0.0, ge=0.0)
+    perceptual_net: Literal["vgg", "alex"] = "vgg"
+    adversarial_weight: float = Field(0.0, ge=0.0)
+    disc_channels: PositiveInt = 64
+    disc_layers: PositiveInt = 3
+    disc_start: int = Field(0, ge=0)
+    autoencoder: str | None = None
+    autoencoder_revision: str | None = None
+    download: bool = False
 
     @property
     def reduction(self) -> int:

@@ -19,7 +19,7 @@ from bench.errors import ConfigError, DataError
 from bench.loop import autocast
 from bench.pixels import PixelArray, UInt8, chunks
 from generators._diffusion.codecs import Codec, to_float, to_uint8
-from generators._diffusion.networks import placed
+from generators._diffusion.networks import placed, plain_config
 from generators._diffusion.noise import ForwardProcess, steps_from
 from generators._diffusion.options import DiffusionOptions
 from generators._diffusion.sampling import Predict, denoised, trailing_timesteps
@@ -87,12 +87,15 @@ class DiffusionModel:
 
     def state(self) -> dict[str, Any]:
         """Tree of tensors and numbers from which the generator rebuilds the model."""
-        return {
+        state = {
             "size": list(self.size),
             "num_classes": self.num_classes,
             "codec": self.codec.state(),
             "unet": self.unet.state_dict(),
         }
+        if self.options.unet is not None:
+            state["unet_config"] = plain_config(self.unet)
+        return state
 
     def predictor(self, y: Tensor) -> Predict:
         """(z_t, t) -> the network's prediction for labels ``y`` int64 [B], under classifier-free guidance.

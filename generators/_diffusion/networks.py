@@ -73,3 +73,8 @@ def norm_groups(channels: tuple[int, ...]) -> int:
     Groups of one or two channels would take the mean colour out of the code, which a narrow network cannot restore.
     """
     return max(g for g in (1, 2, 4, 8, 16, 32) if all(c % g == 0 and c // g >= 8 for c in channels))
+
+
+def plain_config(module: Any) -> dict[str, Any]:
+    """The configuration of a network of diffusers, as it can be stored."""
+    return {k: v for k, v in dict(module.config).items() if not k.startswith("_")}

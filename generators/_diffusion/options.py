@@ -30,6 +30,9 @@ class DiffusionOptions(AbilityOptions):
                       sigmoid (Jabri et al. 2022, arXiv:2212.11972)
     zero_terminal_snr the schedule shifted so that the last step is pure noise (Lin et al. 2023, arXiv:2305.08891)
     min_snr           gamma of the min-SNR loss weight (Hang et al. 2023, arXiv:2303.09556); None for none
+    unet              a trained UNet2DModel to begin with: folder or hub id (safetensors); its own widths count then,
+                      and class embeddings start anew. Give the schedule and prediction it was trained with
+    unet_revision, unet_download  of a hub id; a download needs the full commit
     class_dropout     share of labels replaced by the null class in training; classifier-free guidance needs > 0
     guidance          scale s of classifier-free guidance, eps = eps_null + s (eps_class - eps_null); 1 is none
     guidance_interval  noise levels sigma_t / alpha_t, (low, high], to which that is confined (Kynkäänniemi et al. 2024,
@@ -59,6 +62,9 @@ class DiffusionOptions(AbilityOptions):
     zero_terminal_snr: bool = False
     timesteps: int = Field(1000, ge=10)
     min_snr: PositiveFloat | None = 5.0
+    unet: str | None = None
+    unet_revision: str | None = None
+    unet_download: bool = False
     class_dropout: Share = 0.1
     guidance: float = Field(1.0, ge=0.0)
     guidance_interval: tuple[float, float] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -26,6 +27,15 @@ class DiffusionGenerator(GeneratorBase):
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self._model: DiffusionModel | None = None
+
+    @classmethod
+    def inputs(cls, config: Any) -> Mapping[str, Any]:
+        """What decides a pretrained UNet; raises ConfigError where it cannot be found."""
+        from generators._pretrained.place import fingerprint
+
+        if config.unet is None:
+            return {}
+        return {"unet": fingerprint(config.unet, config.unet_revision, config.unet_download)}
 
     @property
     def model(self) -> DiffusionModel:

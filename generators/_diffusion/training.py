@@ -12,7 +12,7 @@ from bench.loop import BatchRows, PixelTensor, autocast, seed_all, train_loop
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.averaging import averaged
 from generators._diffusion.codecs import Codec, to_float
-from generators._diffusion.networks import build_unet, placed
+from generators._diffusion.networks import placed
 from generators._diffusion.noise import ForwardProcess, stratified_timesteps
 from generators._diffusion.options import DiffusionOptions, learning_rate_factor
 
@@ -69,9 +69,11 @@ class DenoisingLoss:
 
 def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: Context) -> nn.Module:
     """The EMA of a UNet trained on the codes of ``train``, on the CPU; resumes from ``ctx``."""
+    from generators._diffusion.pretrained import starting_unet
+
     seed_all(ctx.seed)
     codec.to(ctx.device)
-    unet = placed(build_unet(options, codec.code_shape(train.size), train.num_classes), ctx.device)
+    unet = placed(starting_unet(options, codec.code_shape(train.size), train.num_classes), ctx.device)
     ema = averaged(options, unet)
     optimiser = Optimiser(
         unet.parameters(),

@@ -1,0 +1,1 @@
+"""Networks that somebody else trained, by folder or hub id, and pipelines made of them."""
