@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from bench import registry
 from bench.contracts import Options
@@ -21,10 +21,10 @@ SECTIONS = ("protocol", "generator", "classifier")
 ALL_SECTIONS = (*SECTIONS, "extractor", "domain")
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"data": {"resolution": 16}, "seeds": [0], "replicates": 500},
+    "smoke": {"data": {"resolution": 16}, "seeds": [0], "replicates": 500, "paths": 20},
     "cpu": {"data": {"resolution": 32}, "seeds": [0]},
-    "gpu": {"data": {"resolution": 64}, "seeds": [0, 1, 2, 3, 4]},
-    "paper": {"data": {"resolution": 256}, "seeds": list(range(10))},
+    "gpu": {"data": {"resolution": 64}, "seeds": [0, 1, 2, 3, 4], "paths": 2_000},
+    "paper": {"data": {"resolution": 256}, "seeds": list(range(10)), "paths": 50_000},
 }
 
 
@@ -49,6 +49,7 @@ class RunConfig(Options):
     """One run: data x protocol x generator x classifier x seeds.
 
     replicates      bootstrap replicates of intervals
+    paths           paths of perceptual path length, of generators that have a latent space
     extractor       feature space of FID, KID, precision and recall (see :mod:`bench.extractors`)
     domain          classifier whose embedding is the ``domain`` extractor and an encoder of memorization
     device          "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1"
@@ -66,6 +67,7 @@ class RunConfig(Options):
     domain: Section = Section(name="small_cnn")
     seeds: tuple[int, ...] = (0,)
     replicates: int = 10_000
+    paths: int = Field(100, ge=20)
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = 0

@@ -159,7 +159,7 @@ class Lab:
             return None
 
         def make(ctx: StageContext) -> tuple[UInt8, Mapping[str, Any]]:
-            return self._object(generator).reconstruct(images, ctx), {}
+            return self.loaded(generator).reconstruct(images, ctx), {}
 
         inputs = {"generator": generator.key, "images": images.key, "precision": self.bench.precision}
         name = f"reconstruct {len(images)} images"
@@ -203,13 +203,13 @@ class Lab:
 
     def predict(self, classifier: Fitted, images: Images, *, title: str = "") -> Probabilities:
         """Class probabilities float32 [N, K] on ``images``."""
-        return predict_stage(self.bench, classifier, images, title or f"{len(images)} images", self._object)
+        return predict_stage(self.bench, classifier, images, title or f"{len(images)} images", self.loaded)
 
     def embed(self, classifier: Fitted, images: Images, *, title: str = "") -> NDArray[np.float32]:
         """Penultimate features float32 [N, D] of ``images``."""
 
         def make(ctx: StageContext) -> tuple[NDArray[np.float32], Mapping[str, Any]]:
-            features = np.asarray(self._object(classifier).embed(images.pixels, ctx), dtype=np.float32)
+            features = np.asarray(self.loaded(classifier).embed(images.pixels, ctx), dtype=np.float32)
             return features, {"n": len(images)}
 
         inputs = {"classifier": classifier.key, "images": images.key, "precision": self.bench.precision}
@@ -225,7 +225,7 @@ class Lab:
     def embed_pixels(self, classifier: Fitted, pixels: PixelArray) -> NDArray[np.float32]:
         """Penultimate features float32 [N, D] of bare pixels, computed here and now."""
         ctx = StageContext(0, self.bench.store.root / "work", self.bench.device, self.bench.precision)
-        return np.asarray(self._object(classifier).embed(pixels, ctx), dtype=np.float32)
+        return np.asarray(self.loaded(classifier).embed(pixels, ctx), dtype=np.float32)
 
     def crossfit(self, images: Images, *, folds: int, extra: Images | None = None) -> Probabilities:
         """Out-of-fold class probabilities float32 [N, K]: the judge of an image never saw its group.
@@ -259,6 +259,14 @@ class Lab:
         """Add an entry to the ledger."""
         self.ledger.append({"seed": self.seed, **entry})
 
+    def loaded(self, fitted: Fitted) -> Any:
+        """The fitted plugin itself, loaded from the store; the last few stay in memory."""
+        if fitted.key not in self._objects:
+            if len(self._objects) >= 4:
+                self._objects.pop(next(iter(self._objects)))
+            self._objects[fitted.key] = fitted.cls.load(fitted.stored.folder / "model", fitted.config)
+        return self._objects[fitted.key]
+
     # ---- inside -----------------------------------------------------------------------------------------------
 
     def _plugin(self, kind: str, name: str | None, options: Mapping[str, Any] | None) -> tuple[Any, BaseModel, str]:
@@ -268,14 +276,6 @@ class Lab:
             return cls, config, section.name
         cls = registry.load(kind, name)
         return cls, registry.effective_config(kind, name, cls, self.bench.config.preset, dict(options or {})), name
-
-    def _object(self, fitted: Fitted) -> Any:
-        """The plugin object, loaded from the store; the last few stay in memory."""
-        if fitted.key not in self._objects:
-            if len(self._objects) >= 4:
-                self._objects.pop(next(iter(self._objects)))
-            self._objects[fitted.key] = fitted.cls.load(fitted.stored.folder / "model", fitted.config)
-        return self._objects[fitted.key]
 
     def _generate(
         self,
@@ -290,7 +290,7 @@ class Lab:
         size = self.train.size
 
         def make(out: Path, ctx: StageContext) -> Mapping[str, Any]:
-            model = self._object(generator)
+            model = self.loaded(generator)
             warm = slice(0, min(4, len(labels)))
             pixels, speed = timed_call(
                 lambda: draw(model, ctx, slice(None)), lambda: draw(model, ctx, warm), len(labels), ctx

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bench import evaluate
@@ -14,8 +15,10 @@ from bench.contracts import Images
 from bench.environment import BF16_CUDA_CAPABILITY, cpu_has_fast_bf16, cuda_capability, nvidia_driver_present
 from bench.errors import BenchError
 from bench.estimates import Estimator, StageCost
+from bench.inspection import inspect_reals, inspections
 from bench.lab import Lab
 from bench.planning import NotMade, Planned, PlanningBench, PlanningHeldOut, PlanningLab
+from bench.subgroups import judge_subgroups
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
 
@@ -134,6 +137,8 @@ def _walk_seed(bench: PlanningBench, world: World, arms: dict[str, list[str]]) -
         arms.setdefault(name, []).append(arm.classifier.key)
         with suppress(NotMade):
             evaluate.judge(bench, lab, arm.classifier, world.test)
+        with suppress(NotMade):
+            judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
     if outcome.generator is not None:
         sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         _walk_fidelity(bench, world, lab, outcome.generator, sample)
@@ -159,6 +164,9 @@ def _walk_fidelity(bench: PlanningBench, world: World, lab: Lab, generator: Any,
             space.features(part, title)
         with suppress(NotMade):
             evaluate.measure_fidelity(bench, space, lab.train, reference, images)
+    for look in (*inspections(lab, generator, reference, sample), partial(inspect_reals, lab, reference)):
+        with suppress(NotMade):
+            look()
     with suppress(NotMade):
         evaluate.nearest_rows(bench, sample, lab.train)
 

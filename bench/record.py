@@ -98,6 +98,7 @@ class ArmRecord(Row):
     ``predictions``: npz with ids, groups (str), y (int64), scores (float32 [N, K]) for test;
     ``threshold_predictions``: the same for val_thresh, from which ``thresholds`` follow.
     ``metrics``: name -> estimate; a metric at a threshold is called e.g. ``sensitivity@youden``.
+    ``subgroups``: the same within parts of the test set, e.g. ``auc[sex=female]``, where the data set tells them.
     ``notes``: what the classifier noticed while it was trained (e.g. a class without images); ``selected_step``: the
     step whose weights it kept.
     """
@@ -110,6 +111,7 @@ class ArmRecord(Row):
     steps: int | None = None
     thresholds: list[ThresholdRecord] = Field(default_factory=list)
     metrics: dict[str, EstimateRecord] = Field(default_factory=dict)
+    subgroups: dict[str, EstimateRecord] = Field(default_factory=dict)
     predictions: FileRecord | None = None
     threshold_predictions: FileRecord | None = None
     notes: list[str] = Field(default_factory=list)

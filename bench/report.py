@@ -6,15 +6,15 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from bench.format import LEAST_DIFFERENCE, NOTHING, interval, megabytes, number, over_seeds, p_value
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
+from bench.report_subgroups import subgroup_blocks
+from bench.tables import facts_grid, make_table, metric_title, small_print
 
 TABLE_FILE, TABLE_WIDTH = "table.txt", 124
 WIDE = 110
@@ -30,15 +30,6 @@ ENDPOINTS = (
     "brier",
     "ece",
 )
-ACRONYMS = {
-    "auc": "AUC",
-    "c_t": "C_T",
-    "fid": "FID",
-    "kid": "KID",
-    "ece": "ECE",
-    "auc_macro": "AUC macro",
-    "nn_ratio": "NN ratio",
-}
 PER_CLASS = ("fid", "kid", "coverage", "copy_rate")
 ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 
@@ -64,6 +55,7 @@ def blocks(record: Record, folder: Path | None, width: int) -> Iterator[Renderab
     yield from _failures(record)
     yield from _arms(record, width)
     yield from _comparisons(record, width)
+    yield from subgroup_blocks(record, width)
     yield from _fidelity(record, width)
     yield from _throughput(record)
     yield from _stages(record)
@@ -82,7 +74,7 @@ def _header(record: Record) -> Iterator[RenderableType]:
         "\n", (record.run_id, "bold"), "  ", (record.status, colour), f"  preset {record.preset}{ranked}"
     )
     plugins = [f"{p.name} (version {p.version})" for p in (record.protocol, record.generator, record.classifier) if p]
-    grid = _grid()
+    grid = facts_grid()
     grid.add_row("data", f"{data.name or data.spec}, {data.n:,} images at {data.resolution} px, {_task(record)}")
     if record.split is not None:
         parts = (f"{name} {sum(c.values()):,}" for name, c in record.split.counts.items())
@@ -106,7 +98,7 @@ def _task(record: Record) -> str:
 def _failures(record: Record) -> Iterator[RenderableType]:
     if not record.failures:
         return
-    table = _table("Failed", "seed", "stage", "error", "after")
+    table = make_table("Failed", "seed", "stage", "error", "after")
     for f in record.failures:
         seed = NOTHING if f.seed is None else str(f.seed)
         table.add_row(seed, f.phase, Text(f"{f.error}: {f.message}", style="red"), duration(f.elapsed_seconds))
@@ -122,9 +114,9 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
     present = {name for arm in record.arms for name in arm.metrics}
     stacked, room = _layout(width)
     endpoints = [name for name in ENDPOINTS if name in present][:room]
-    table = _table("Arms on test", "arm", "real", "syn.")
+    table = make_table("Arms on test", "arm", "real", "syn.")
     for endpoint in endpoints:
-        table.add_column(_metric_title(endpoint).replace(" @", "\n@"), no_wrap=True)
+        table.add_column(metric_title(endpoint).replace(" @", "\n@"), no_wrap=True)
     for name, arms in by_name.items():
         cells = [over_seeds([a.metrics[e] for a in arms if e in a.metrics], stacked=stacked) for e in endpoints]
         table.add_row(Text(name, style="bold"), f"{arms[0].n_real:,}", f"{arms[0].n_synthetic:,}", *cells)
@@ -136,8 +128,9 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
     yield table
     seeds = {a.seed for a in record.arms}
     what = "value and 95 % interval" if len(seeds) == 1 else f"mean and range over {len(seeds)} seeds"
-    yield _small(f"{what}; thresholds fitted on val_thresh; {_positives(record)}{_floor_words(record)}")
+    yield small_print(f"{what}; thresholds fitted on val_thresh; {_positives(record)}{_floor_words(record)}")
     yield from _small_arms(by_name)
+    yield from _arm_notes(record.arms)
     yield from _arm_errors(record.arms)
     yield from _reasons((f"{m} of {a.name}", e) for a in record.arms for m, e in a.metrics.items() if m in endpoints)
 
@@ -156,13 +149,22 @@ def _floor_words(record: Record) -> str:
 def _small_arms(by_name: dict[str, list[ArmRecord]]) -> Iterator[RenderableType]:
     said = ", ".join(f"{name}: {arms[0].description}" for name, arms in by_name.items() if arms[0].description)
     if said:
-        yield _small(said)
+        yield small_print(said)
 
 
 def _positives(record: Record) -> str:
     positive = record.data.class_names[record.data.positive] if record.data.class_names else "positive"
     test = record.split.counts.get("test", {}) if record.split else {}
     return f"{test.get(positive, 0):,} {positive} of {sum(test.values()):,} test images"
+
+
+def _arm_notes(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:
+    """What classifiers noticed while they were trained, each thing once."""
+    said: dict[str, list[str]] = {}
+    for arm in arms:
+        for note in arm.notes:
+            said.setdefault(note, []).append(f"{arm.name} (seed {arm.seed})")
+    yield from (Text(f"{', '.join(names)}: {note}", style="yellow") for note, names in said.items())
 
 
 def _arm_errors(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:
@@ -177,7 +179,7 @@ def _reasons(named: Iterable[tuple[str, EstimateRecord]]) -> Iterator[Renderable
             said.setdefault(_reason(estimate), []).append(name)
     for why, where in said.items():
         names = list(dict.fromkeys(where))
-        yield _small(f"{why}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
+        yield small_print(f"{why}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
 
 
 def _reason(estimate: EstimateRecord) -> str:
@@ -190,12 +192,14 @@ def _comparisons(record: Record, width: int) -> Iterator[RenderableType]:
         return
     correction = next((c.correction for c in record.comparisons if c.correction), "adjusted")
     stacked = width < WIDE
-    table = _table("Comparisons", "arm minus control", "endpoint", "difference", "p", f"p {correction}", "detectable")
+    table = make_table(
+        "Comparisons", "arm minus control", "endpoint", "difference", "p", f"p {correction}", "detectable"
+    )
     for c in sorted(record.comparisons, key=lambda c: not c.primary):
         mdd = c.minimum_detectable_difference
         table.add_row(
             Text(f"{c.arm} - {c.versus}", style="bold" if c.primary else ""),
-            _metric_title(c.endpoint),
+            metric_title(c.endpoint),
             interval(c.estimate, signed=True, stacked=stacked),
             p_value(c.p),
             p_value(c.p_adjusted),
@@ -203,7 +207,7 @@ def _comparisons(record: Record, width: int) -> Iterator[RenderableType]:
         )
     yield table
     method = record.comparisons[0].estimate.method
-    yield _small(
+    yield small_print(
         f"bold: primary; {f'{method}; ' if method else ''}"
         f"detectable: the smallest true difference that a run of this size shows with 80 % power"
     )
@@ -218,15 +222,15 @@ def _fidelity(record: Record, width: int) -> Iterator[RenderableType]:
         floors = rows[: len(next(iter(sets.values())))]
         metrics = [m for m in dict.fromkeys(m for r in rows for m in (*r.metrics, *r.floor)) if _is_shown(m)]
         stacked = width < 30 + 27 * (len(sets) + 1)
-        table = _table("Fidelity and memorization", "metric", *sets, "real against real")
+        table = make_table("Fidelity and memorization", "metric", *sets, "real against real")
         for metric in metrics:
             cells = [[r.metrics[metric] for r in of_set if metric in r.metrics] for of_set in sets.values()]
             cells.append([r.floor[metric] for r in floors if metric in r.floor])
             first = next(e for group in cells for e in group)
             texts = [over_seeds(group, stacked=stacked) if group else NOTHING for group in cells]
-            table.add_row(_metric_title(metric) + ARROWS[first.direction], *texts)
+            table.add_row(metric_title(metric) + ARROWS[first.direction], *texts)
         yield table
-        yield _small(
+        yield small_print(
             f"extractor {extractor}, {resize}; {n:,} images against {rows[0].n_reference:,} held-out reals; "
             f"real against real: what held-out reals score at equal n; the record has more rows a class and an encoder"
         )
@@ -242,7 +246,7 @@ def _is_shown(metric: str) -> bool:
 def _throughput(record: Record) -> Iterator[RenderableType]:
     if not record.throughput:
         return
-    table = _table("Throughput", "phase", "plugin", "images/s", "ms/image", "images", "batch", "device")
+    table = make_table("Throughput", "phase", "plugin", "images/s", "ms/image", "images", "batch", "device")
     for row in record.throughput:
         each = 1000 / row.images_per_second if row.images_per_second else 0.0
         device = f"{row.device} {row.precision}" + (f" {row.threads}t" if row.threads else "")
@@ -262,14 +266,14 @@ def _stages(record: Record) -> Iterator[RenderableType]:
     words = ", ".join(f"{n} {status}" for status, n in counts.items())
     yield Text.assemble("\n", ("Stages  ", "bold"), f"{words}; {duration(fresh)} of work, peak {megabytes(peak)}")
     slow = sorted(record.stages, key=lambda s: -s.seconds)[:3]
-    yield _small("longest: " + ", ".join(f"{s.name} {duration(s.seconds)}" for s in slow))
+    yield small_print("longest: " + ", ".join(f"{s.name} {duration(s.seconds)}" for s in slow))
 
 
 def _files(record: Record, folder: Path | None) -> Iterator[RenderableType]:
     if folder is None:
         return
     yield Text(f"\nFiles in {folder}", style="bold")
-    grid = _grid()
+    grid = facts_grid()
     grid.add_row("record", "record.json")
     grid.add_row("tables", TABLE_FILE)
     for title, path in record.files.items():
@@ -278,32 +282,3 @@ def _files(record: Record, folder: Path | None) -> Iterator[RenderableType]:
     if kept:
         grid.add_row("predictions", f"{Path(kept[0]).parent}/ ({len(kept)} arms and seeds)")
     yield grid
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    for column in columns:
-        table.add_column(column, vertical="top", overflow="fold")
-    return table
-
-
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    return grid
-
-
-def _small(text: str) -> Text:
-    return Text(text, style="dim")
-
-
-def _metric_title(name: str) -> str:
-    """ "AUC", "sensitivity @youden", "FID melanoma"."""
-    base, _, rest = name.partition("@")
-    base, _, of = base.partition("[")
-    words = ACRONYMS.get(base, base.replace("_", " "))
-    return " ".join(part for part in (words, of.rstrip("]"), f"@{rest}" if rest else "") if part)

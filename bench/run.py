@@ -14,6 +14,7 @@ from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images
 from bench.errors import BenchError
+from bench.inspection import inspect_generator, inspect_reals
 from bench.lab import Fitted, Lab, Outcome
 from bench.pictures import draw_pictures
 from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, Record
@@ -27,6 +28,7 @@ from bench.recording import (
     throughput_records,
     verdict,
 )
+from bench.subgroups import judge_subgroups
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
 
@@ -124,7 +126,9 @@ def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder:
     result = SeedResult(seed, outcome)
     for name, arm in outcome.arms.items():
         result.judged[name] = evaluate.judge(bench, lab, arm.classifier, world.test)
-        record.arms.append(arm_record(lab, name, arm, result.judged[name], world, folder))
+        row = arm_record(lab, name, arm, result.judged[name], world, folder)
+        row.subgroups = judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
+        record.arms.append(row)
     if outcome.generator is not None:
         result.sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         measure_generator(bench, world, lab, outcome.generator, result.sample, record, seed)
@@ -154,6 +158,9 @@ def measure_generator(
         )  # fmt: skip
     for name, images in sets.items():
         metrics, floor = evaluate.measure_fidelity(bench, space, lab.train, world.reference, images)
+        if images is sample:
+            metrics |= inspect_generator(lab, generator, world.reference, sample)
+            floor |= inspect_reals(lab, world.reference)
         record.fidelity.append(
             FidelityRecord(
                 name=name, seed=seed, extractor=space.name, weights_sha256=space.weights_sha256,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from numpy.typing import NDArray
 
 from bench.contracts import Images, Task
 from bench.data.base import Dataset, Prepared, load_prepared
@@ -25,6 +28,13 @@ class World:
     @property
     def test(self) -> Images:
         return self.parts["test"]
+
+    @cached_property
+    def test_columns(self) -> dict[str, NDArray[Any]]:
+        """What divides the test images into subgroups: sex, age, site, artifacts, as far as they are known."""
+        from bench.subgroups import subgroup_columns
+
+        return subgroup_columns(self.prepared, self.test)
 
     @property
     def task(self) -> Task:

@@ -115,7 +115,7 @@ def null_of(estimate: Estimate) -> str:
 
 def title(name: str) -> str:
     """ "FID", "FID melanoma", "copy rate"."""
-    from bench.report import ACRONYMS
+    from bench.tables import ACRONYMS
 
     base, _, of = name.partition("[")
     words = {**ACRONYMS, "fid_infinity": "FID ∞"}.get(base, base.replace("_", " "))

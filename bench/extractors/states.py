@@ -21,8 +21,8 @@ def read_state(path: Path) -> State:
     """Named tensors of a safetensors file, a torch file of nothing but tensors, a TorchScript archive, or a pickle of
     nested dicts of numpy arrays (by dotted names).
 
-    A pickle that holds anything but tensors or arrays is refused; of TorchScript only parameters and buffers are taken, its
-    methods are not called. Raises :class:`ConfigError` that names the file.
+    A pickle that holds anything but tensors or arrays is refused; of TorchScript only parameters and buffers are
+    taken, its methods are not called. Raises :class:`ConfigError` that names the file.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such weight file")

@@ -24,7 +24,9 @@ from bench.stats.checks import normal_quantile
 from bench.stats.pairs import balanced_pairs, pair_mean
 
 Distance = Callable[[Float32, Float32], NDArray[np.floating[Any]]]
+Embed = Callable[[Float32], Float32]
 BATCH = 16
+PAIRS = 10 * BATCH  # looked at together: some thirty images
 PARTNERS = 20
 SMALLEST = {"alex": 32, "vgg": 16}  # below, the last feature map would be empty
 
@@ -86,12 +88,39 @@ def _by_content(pixels: PixelArray) -> Int:
 
 
 def pair_distances(pixels: PixelArray, first: Int, second: Int, distance: Distance) -> Float:
-    """``distance`` float64 [P] of the images at ``first`` [P] and ``second`` [P], a batch at a time."""
+    """``distance`` float64 [P] of the images at ``first`` [P] and ``second`` [P], a batch at a time.
+
+    A distance with ``embed`` (see :class:`lpips_distance`) looks at each image once and not once a pair.
+    """
+    embed = getattr(distance, "embed", None)
+    if embed is not None:
+        return _embedded_distances(pixels, first, second, embed)
     out = np.empty(len(first))
     for start in range(0, len(first), BATCH):
         part = slice(start, start + BATCH)
         a, b = (np.asarray(pixels[rows[part]], dtype=np.float32) for rows in (first, second))
         out[part] = checked_distance(distance, a, b)
+    return out
+
+
+def _embedded_distances(pixels: PixelArray, first: Int, second: Int, embed: Embed) -> Float:
+    """The same for squared distances of rows; pairs that lie together share images, so few rows are held at once."""
+    out = np.empty(len(first))
+    held: dict[int, Float32] = {}
+    for start in range(0, len(first), PAIRS):
+        part = slice(start, start + PAIRS)
+        wanted = np.unique(np.concatenate([first[part], second[part]]))
+        missing = np.array([row for row in wanted.tolist() if row not in held], dtype=np.int64)
+        held = {row: held[row] for row in wanted.tolist() if row in held}
+        for begin in range(0, len(missing), BATCH):
+            rows = missing[begin : begin + BATCH]
+            images = np.asarray(pixels[rows], dtype=np.float32)
+            held.update(zip(rows.tolist(), embed(images), strict=True))
+        for place, i, j in zip(
+            range(*part.indices(len(first))), first[part].tolist(), second[part].tolist(), strict=True
+        ):
+            difference = held[i] - held[j]
+            out[place] = difference @ difference
     return out
 
 
@@ -132,12 +161,37 @@ class lpips_distance:
 
     def __call__(self, a: Float32, b: Float32) -> Float32:
         """Distances float32 [B] of float32 [B, H, W, 3] in 0..255."""
-        least = SMALLEST[self.net]
-        if min(a.shape[1:3]) < least:
-            raise DataError(f"LPIPS ({self.net}) needs images of at least {least} px, got {a.shape[2]} x {a.shape[1]}")
+        self._check_size(a)
         with self._torch.no_grad():
             found = self.model(self._scaled(a), self._scaled(b))
         return np.asarray(found.reshape(-1).cpu().numpy())
+
+    def embed(self, images: Float32) -> Float32:
+        """Rows float32 [B, D] whose squared distances are LPIPS, of float32 [B, H, W, 3] in 0..255.
+
+        LPIPS is a sum over layers of weighted squared differences of unit-length features, averaged over places, and
+        its weights are not negative: their roots, over the root of the number of places, make it a plain distance.
+        """
+        self._check_size(images)
+        with self._torch.no_grad():
+            layers = self.model.net(self.model.scaling_layer(self._scaled(images)))
+            rows = [self._row(layer, weight) for layer, weight in zip(layers, self._weights(), strict=True)]
+        return np.asarray(self._torch.cat(rows, dim=1).cpu().numpy())
+
+    def _row(self, features: Any, weight: Any) -> Any:
+        """[B, C h w] of one layer [B, C, h, w] and its weights [C]."""
+        lengths = features.square().sum(dim=1, keepdim=True).sqrt()
+        places = features.shape[2] * features.shape[3]
+        return (features / (lengths + 1e-10) * (weight / places).sqrt()[:, None, None]).flatten(1)
+
+    def _weights(self) -> Any:
+        return [layer.model[-1].weight.flatten() for layer in self.model.lins]
+
+    def _check_size(self, images: Float32) -> None:
+        least = SMALLEST[self.net]
+        if min(images.shape[1:3]) < least:
+            size = f"{images.shape[2]} x {images.shape[1]}"
+            raise DataError(f"LPIPS ({self.net}) needs images of at least {least} px, got {size}")
 
     def _scaled(self, images: Float32) -> Any:
         x = self._torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(self.device)

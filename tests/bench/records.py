@@ -41,10 +41,13 @@ def arm(name: str, seed: int) -> ArmRecord:
         "accuracy@youden": share(auc - 0.06),
         "specificity@sens95": EstimateRecord(value=None, n=800, reason="because no case is negative"),
     }
+    few = EstimateRecord(value=None, n=30, reason="insufficient n: 3 positives in sex=unknown, at least 20 are needed")
+    female = share(auc + 0.01, 0.06, 390).model_copy(update={"extra": {"positives": 82}})
+    subgroups = {"auc[sex=female]": female, "sensitivity@youden[sex=female]": share(0.7), "auc[sex=unknown]": few}
     predictions = FileRecord(path=f"predictions/{name}-seed{seed}-test.npz", sha256="0" * 64, n=800)
     return ArmRecord(
         name=name, seed=seed, description="real only", n_real=2100, n_synthetic=synthetic, steps=600,
-        metrics=metrics, predictions=predictions, key=f"{name}{seed}",
+        metrics=metrics, subgroups=subgroups, predictions=predictions, key=f"{name}{seed}",
     )  # fmt: skip
 
 

@@ -48,6 +48,24 @@ def test_says_all_that_decides() -> None:
     assert "no evidence that guided differs from C1" in text
 
 
+def test_subgroups_stand_beside_each_other_and_small_ones_are_only_named() -> None:
+    text = shown(example())
+    assert re.search(r"sex=female +82 of 390 +0\.861 +0\.868 +0\.865", text)
+    assert not re.search(r"^sex=unknown", text, re.M)
+    assert "fewer than 20 positives or negatives: sex=unknown" in text
+    narrow = shown(example(), 80)
+    assert "arms not shown are in the record: C1, C2, C6" in " ".join(narrow.split())
+
+
+def test_what_classifiers_noticed_is_said_once() -> None:
+    record = example((0, 1))
+    for arm in record.arms[:2]:
+        arm.notes = ["no train image of melanoma"]
+    text = shown(record)
+    assert text.count("no train image of melanoma") == 1
+    assert f"{record.arms[0].name} (seed {record.arms[0].seed})" in text
+
+
 def test_undefined_numbers_have_their_reason_once() -> None:
     record = example()
     for arm in record.arms:

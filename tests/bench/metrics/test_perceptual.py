@@ -52,6 +52,17 @@ def test_same_numbers_as_the_package(alex):
     assert np.all(expected > 1e-3)
 
 
+@pytest.mark.parametrize("n", [12, 60])
+def test_rows_give_the_same_distances_as_pairs(alex, n):
+    """All pairs of few images, and the pairs of a circle: one look at each image, the same mean."""
+    pixels = tiny_images(n // 2, size=40).pixels
+    one_by_one = perceptual_diversity(pixels, lambda a, b: alex(a, b))
+    by_rows = perceptual_diversity(pixels, alex)
+    assert by_rows.value == pytest.approx(one_by_one.value, rel=1e-5)
+    assert by_rows.extra["se"] == pytest.approx(one_by_one.extra["se"], rel=1e-4)
+    assert by_rows.extra["pairs"] == one_by_one.extra["pairs"]
+
+
 def test_weights_from_a_file_and_their_digest(alex, tmp_path: Path):
     from safetensors.numpy import save_file
 
