@@ -21,6 +21,7 @@ from generators.stylegan2_ada.ops import (
     modulated_conv2d,
     resample_filter,
     unit_second_moment,
+    widened,
 )
 
 NoiseMode = Literal["random", "const", "none"]
@@ -41,7 +42,7 @@ class FullyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x):
-            x = F.linear(x.float(), self.weight * self.weight_gain, self.bias * self.bias_gain)
+            x = F.linear(widened(x), self.weight * self.weight_gain, self.bias * self.bias_gain)
         return activate(x) if self.lrelu else x
 
 
@@ -100,18 +101,16 @@ class SynthesisLayer(nn.Module):
         self.form: Form = "scale"
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
-        offset = self.bias[:, None, None]
         noise = self._noise(x, noise_mode)
-        if noise is not None:
-            offset = offset + noise * self.noise_strength
         x = modulated_conv2d(
             x,
             self.weight,
             self.affine(w),
             up=self.up,
             f=self.resample_filter,
+            noise=None if noise is None else noise * self.noise_strength,
+            bias=self.bias,
             gain=LRELU_GAIN,
-            offset=offset * LRELU_GAIN,
             form=self.form,
         )
         return activate(x, None if self.clamp is None else self.clamp * LRELU_GAIN)
@@ -134,10 +133,9 @@ class ToRGB(nn.Module):
         self.form: Form = "scale"
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        offset = self.bias[:, None, None]
         styles = self.affine(w) * self.weight_gain
         with full_precision(x):
-            x = modulated_conv2d(x.float(), self.weight, styles, demodulate=False, offset=offset, form=self.form)
+            x = modulated_conv2d(widened(x), self.weight, styles, demodulate=False, bias=self.bias, form=self.form)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -158,7 +156,7 @@ class Mapping(nn.Module):
         if num_ws is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
-    def forward(self, z: Tensor | None, c: Tensor | None, truncation_psi: float = 1.0) -> Tensor:
+    def forward(self, z: Tensor | None, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """``truncation_psi`` below 1 draws w toward its average, section B of Karras et al. 2019."""
         x = torch.cat(self._inputs(z, c), 1)
         for i in range(self.layers):
@@ -179,7 +177,7 @@ class Mapping(nn.Module):
         if self.z_dim:
             if z is None or z.shape[1:] != (self.z_dim,):
                 raise ValueError(f"z must be [B, {self.z_dim}], got {None if z is None else list(z.shape)}")
-            parts.append(unit_second_moment(z.float()))
+            parts.append(unit_second_moment(z))
         if self.c_dim:
             if c is None or c.shape[1:] != (self.c_dim,):
                 raise ValueError(f"c must be [B, {self.c_dim}], got {None if c is None else list(c.shape)}")

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from generators.stylegan2_ada.ops import widened
+
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
     """Non-saturating logistic loss, -log sigmoid(D(G(z))), mean over [B, 1] (Goodfellow et al. 2014)."""
@@ -28,7 +30,7 @@ def r1_penalty(logits: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """
     images = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(logits(images).sum(), images, create_graph=True)
-    return gradient.float().square().sum((1, 2, 3)).mean()
+    return widened(gradient).square().sum((1, 2, 3)).mean()
 
 
 class PathLength:
@@ -59,4 +61,4 @@ def path_lengths(images: Tensor, ws: Tensor, y: Tensor) -> Tensor:
     """|J_w^T y| / sqrt(H W), [B], differentiable; root mean square over the L places where w enters."""
     y = y / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
-    return gradient.float().square().sum(2).mean(1).sqrt()
+    return widened(gradient).square().sum(2).mean(1).sqrt()

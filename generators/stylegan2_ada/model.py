@@ -84,12 +84,12 @@ class StyleModel:
             raise DataError(f"class {label} had no training image, so it has no network: it cannot be drawn")
         return found
 
-    def batches(self, labels: Labels) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """(a label, rows of images that its network draws), at most ``width`` rows at a time."""
+    def batches(self, labels: Labels, width: int | None = None) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """(a label, rows of images that its network draws), ``width`` rows at most, by default those of the model."""
         owner = labels if self.per_class else np.zeros_like(labels)
         for k in np.unique(owner):
             rows = np.flatnonzero(owner == k)
-            for part in chunks(len(rows), self.width):
+            for part in chunks(len(rows), width or self.width):
                 yield int(k), rows[part]
 
     def condition(self, labels: Labels, device: str) -> Tensor | None:

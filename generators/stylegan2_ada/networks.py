@@ -84,7 +84,7 @@ class SynthesisNetwork(nn.Module):
         for r in self.resolutions:
             block = getattr(self, f"b{r}")
             # The colours of a block and the first layer of the next one share a w.
-            x, img = block(x, img, ws[:, first : first + block.num_conv + 1].float(), noise_mode)
+            x, img = block(x, img, ws[:, first : first + block.num_conv + 1], noise_mode)
             first += block.num_conv
         return img  # type: ignore[return-value]
 

@@ -26,6 +26,11 @@ def full_precision(x: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(x.device.type, enabled=False)
 
 
+def widened(x: Tensor) -> Tensor:
+    """``x`` in float32 if it is in half precision."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def resample_filter(taps: tuple[float, ...] = TAPS) -> Tensor:
     """The separable low-pass filter of every change of resolution, [k, k] with sum 1; ``taps`` even in number."""
     f = torch.tensor(taps)
@@ -35,7 +40,10 @@ def resample_filter(taps: tuple[float, ...] = TAPS) -> Tensor:
 
 def filter2d(x: Tensor, f: Tensor, *, down: int = 1, padding: int = 0, gain: float = 1.0) -> Tensor:
     """``x`` zero-padded by ``padding`` on each side, convolved with ``f`` [k, k], every ``down``-th sample kept."""
-    return F.conv2d(x, _depthwise(x, f, gain), stride=down, padding=padding, groups=x.shape[1])
+    kernels = _depthwise(x, f, gain)
+    if down > 1 and x.device.type == "cpu":  # in bf16 the backward pass with a stride takes 20 times as long
+        return F.conv2d(x, kernels, padding=padding, groups=x.shape[1])[:, :, ::down, ::down]
+    return F.conv2d(x, kernels, stride=down, padding=padding, groups=x.shape[1])
 
 
 def upsample2d(x: Tensor, f: Tensor) -> Tensor:
@@ -77,36 +85,36 @@ def modulated_conv2d(
     demodulate: bool = True,
     up: bool = False,
     f: Tensor | None = None,
+    noise: Tensor | None = None,
+    bias: Tensor | None = None,
     gain: float = 1.0,
-    offset: Tensor | None = None,
     form: Form = "scale",
 ) -> Tensor:
     """Convolution whose kernel is scaled by ``styles`` [B, I], each output map then to unit variance; equations 1 to 3.
 
-    up      double the resolution with the filter ``f``
-    gain    factor of the result
-    offset  added to it, broadcast to [B, O, H, W]
-    form    "scale" scales the maps before and after one shared convolution, "grouped" makes a kernel an image: equal in
-            exact arithmetic. On one CPU thread the first is several times faster, forwards and backwards.
+    up           double the resolution with the filter ``f``
+    noise, bias  added to the result: [B or 1, 1, H, W] and [O]
+    gain         factor of all of it
+    form         "scale" scales the maps before and after one shared convolution, "grouped" makes a kernel an image:
+                 equal in exact arithmetic. On one CPU thread the first is several times faster, forwards and backwards.
     """
     if form == "grouped":
-        return _grouped(x, weight, styles, demodulate, f if up else None, gain, offset)
-    factor = demodulation(weight, styles) * gain if demodulate else None
-    x = x * styles[:, :, None, None].to(x.dtype)
-    if factor is None and gain != 1.0:
-        weight = weight * gain
-    x = conv_up2d(x, weight, _given(f)) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    if factor is not None:
-        x = x * factor[:, :, None, None].to(x.dtype)
-    return x if offset is None else x + offset.to(x.dtype)
+        x = _grouped(x, weight, styles, demodulate, _given(f) if up else None, gain)
+        factor = None
+    else:
+        factor = demodulation(weight, styles) * gain if demodulate else None
+        x = x * styles[:, :, None, None].to(x.dtype)
+        w = weight if demodulate else weight * gain
+        x = conv_up2d(x, w, _given(f)) if up else F.conv2d(x, w, padding=weight.shape[-1] // 2)
+    return _finished(x, factor, noise, bias, gain)
 
 
 def activate(x: Tensor, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU of slope .2, then the values cut to +-``clamp``. The gain sqrt 2 has to be in ``x`` already.
+    """Leaky ReLU of slope .2, in place, then the values cut to +-``clamp``. The gain sqrt 2 has to be in ``x`` already.
 
     The activation is positively homogeneous, so a gain before it is the gain after it, and costs no pass of its own.
     """
-    x = F.leaky_relu(x, SLOPE)
+    x = F.leaky_relu_(x, SLOPE)
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
@@ -122,21 +130,24 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     """
     n = len(x)
     size = next(s for s in range(min(group, n), 0, -1) if n % s == 0)
-    y = x.float().reshape(size, n // size, -1)
+    y = widened(x).reshape(size, n // size, -1)
     deviation = ((y - y.mean(0)).square().mean(0) + EPS).sqrt().mean(1)
     channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
     return torch.cat([x, channel.to(x.dtype)], 1)
 
 
-def _grouped(
-    x: Tensor,
-    weight: Tensor,
-    styles: Tensor,
-    demodulate: bool,
-    f: Tensor | None,
-    gain: float,
-    offset: Tensor | None,
-) -> Tensor:
+def _finished(x: Tensor, factor: Tensor | None, noise: Tensor | None, bias: Tensor | None, gain: float) -> Tensor:
+    """factor x + gain (noise + bias), in as few passes over the maps as torch has for it."""
+    noise = None if noise is None else (noise * gain).to(x.dtype)
+    if factor is not None:
+        scale = factor[:, :, None, None].to(x.dtype)
+        x = x * scale if noise is None else torch.addcmul(noise, x, scale)
+    elif noise is not None:
+        x = x + noise
+    return x if bias is None else x.add_((bias * gain).to(x.dtype)[:, None, None])
+
+
+def _grouped(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, f: Tensor | None, gain: float) -> Tensor:
     n, (out, fan_in, *sides) = len(x), weight.shape
     kernels = weight * styles[:, None, :, None, None]
     if demodulate:
@@ -144,8 +155,7 @@ def _grouped(
     kernels = (kernels * gain).to(x.dtype).reshape(n * out, fan_in, *sides)
     x = x.reshape(1, n * fan_in, *x.shape[2:])
     x = F.conv2d(x, kernels, padding=sides[0] // 2, groups=n) if f is None else conv_up2d(x, kernels, f, groups=n)
-    x = x.reshape(n, out, *x.shape[2:])
-    return x if offset is None else x + offset.to(x.dtype)
+    return x.reshape(n, out, *x.shape[2:])
 
 
 def _depthwise(x: Tensor, f: Tensor, gain: float) -> Tensor:

@@ -47,17 +47,17 @@ class StyleOptions(Options):
     invert_lpips      weight of LPIPS beside the squared error of pixels; it needs its weights (`bench weights`)
     """
 
-    kimg: NonNegativeFloat = 160.0
+    kimg: NonNegativeFloat = 90.0
     batch: PositiveInt = 32
     z_dim: PositiveInt = 64
     w_dim: PositiveInt = 64
     mapping_layers: PositiveInt = 2
-    channel_base: PositiveInt = 768
+    channel_base: PositiveInt = 512
     channel_max: PositiveInt = 64
     conv_clamp: PositiveFloat | None = None
     mbstd_group: PositiveInt = 4
-    lr: PositiveFloat = 0.0025
-    gamma: NonNegativeFloat | None = 0.05
+    lr: PositiveFloat = 0.003
+    gamma: NonNegativeFloat | None = 0.02
     r1_every: NonNegativeInt = 16
     pl_every: NonNegativeInt = 0
     pl_weight: NonNegativeFloat = 2.0

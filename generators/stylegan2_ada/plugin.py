@@ -24,6 +24,7 @@ PAPER = {
     "channel_base": 16384,
     "channel_max": 512,
     "conv_clamp": 256.0,
+    "lr": 0.0025,
     "gamma": None,
     "pl_every": 4,
     "style_mixing": 0.9,

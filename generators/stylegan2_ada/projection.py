@@ -19,6 +19,7 @@ from generators.stylegan2_ada.layers import NoiseMode
 from generators.stylegan2_ada.model import Float32, StyleModel
 from generators.stylegan2_ada.options import StyleOptions
 
+WIDTH = 16  # images at a time; fewer are repeated, so that none depends on how many others are projected with it
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """Distance [B] of images float32 [B, 3, R, R] in -1..1, differentiable, to be added to the loss."""
 
@@ -38,13 +39,13 @@ def invert(
     model.check_labels(images.labels)
     out = np.empty((len(images), model.shape.num_ws, model.shape.w_dim), dtype=np.float32)
     done = 0
-    for label, rows in model.batches(images.labels):
-        network = model.network(label).to(ctx.device)
-        target = torch.from_numpy(np.ascontiguousarray(images.pixels[rows])).permute(0, 3, 1, 2).to(ctx.device)
-        c = model.condition(images.labels[rows], ctx.device)
-        start = centres(network.mapping, c, len(rows), ctx.seed)
-        loss = _distance(network.synthesis, target.float() / 127.5 - 1.0, model.noise, perceptual)
-        out[rows] = descend(loss, start, options).cpu().numpy()
+    for label, rows in model.batches(images.labels, WIDTH):
+        network, padded = model.network(label).to(ctx.device), np.resize(rows, WIDTH)
+        pixels = np.ascontiguousarray(images.pixels[padded])
+        target = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(ctx.device).float() / 127.5 - 1.0
+        start = centres(network.mapping, model.condition(images.labels[padded], ctx.device), WIDTH, ctx.seed)
+        loss = _distance(network.synthesis, target, model.noise, perceptual)
+        out[rows] = descend(loss, start, options)[: len(rows)].cpu().numpy()
         done += len(rows)
         ctx.log(done, len(images))
     return out

@@ -5,6 +5,7 @@ Karras et al. 2020 (arXiv:2006.06676), appendix B. Everything is differentiable 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ SYM6 = (
     0.0017677118642428036,
     -0.007800708325034148,
 )
+# Its centre of mass is not the middle of its taps: positions at twice the resolution are this many pixels off.
+OFF_CENTRE = (sum(k * tap for k, tap in enumerate(SYM6)) / sum(SYM6) - (len(SYM6) - 1) / 2) / 2
 REACH = len(SYM6) // 4  # how many pixels the filter, at twice the resolution, reads beyond one
 BILINEAR, REFLECTION = 0, 2
 
@@ -52,16 +55,13 @@ def warp(x: Tensor, matrices: Tensor) -> Tensor:
     nothing, and little aliases. Images go on in their mirror image outside.
     """
     side, around = x.shape[-1], x.shape[-1] // 2
-    fine = _doubled(F.pad(x, (around + REACH,) * 4, mode="reflect"))[
-        ..., 2 * REACH : -2 * REACH, 2 * REACH : -2 * REACH
-    ]
     outer, inner = (side + 2 * REACH) / 2, (side + 2 * around) / 2
-    theta = matrices[:, :2].clone()
-    theta[:, :, :2] *= outer / inner
-    theta[:, :, 2] /= inner
+    turn, shift = matrices[:, :2, :2], matrices[:, :2, 2]
+    shift = shift + OFF_CENTRE * (1.0 - turn.sum(2))
+    theta = torch.cat([turn * (outer / inner), shift[:, :, None] / inner], 2)
     wide = 2 * (side + 2 * REACH)
     grid = F.affine_grid(theta.to(x), [len(x), x.shape[1], wide, wide], align_corners=False)
-    return _halved(sample_grid(fine, grid)[..., 1:-1, 1:-1])
+    return _both_ways(halving(side), sample_grid(_both_ways(doubling(side, around), x), grid))
 
 
 def recolour(x: Tensor, matrices: Tensor) -> Tensor:
@@ -111,21 +111,33 @@ def _mirrored(index: Tensor, n: int) -> Tensor:
     return torch.minimum(index, period - index)
 
 
-def _filters(x: Tensor, gain: float) -> tuple[Tensor, Tensor]:
-    taps = (torch.tensor(SYM6, dtype=torch.float64) * gain).to(x)
-    column = taps.view(1, 1, -1, 1).expand(x.shape[1], 1, -1, 1)
-    return column, column.transpose(2, 3)
+@lru_cache(maxsize=16)
+def doubling(side: int, around: int) -> Tensor:
+    """float64 [2 side + 4 around, side]: a row of ``side`` pixels, mirrored by ``around`` on each side, doubled.
+
+    Zeros between the samples, then the filter with gain sqrt 2: even and odd rows each sum to about 1.
+    """
+    wide, taps = side + 2 * (around + REACH), torch.tensor(SYM6, dtype=torch.float64) * 2**0.5
+    mirror = torch.zeros(wide, side, dtype=torch.float64)
+    mirror[torch.arange(wide), _mirrored(torch.arange(wide) - around - REACH, side)] = 1.0
+    filtered = torch.zeros(2 * wide + len(SYM6) - 2, wide, dtype=torch.float64)
+    for i in range(wide):
+        filtered[2 * i : 2 * i + len(SYM6), i] = taps
+    cut = len(SYM6) // 2 - 1 + 2 * REACH
+    return filtered[cut:-cut] @ mirror
 
 
-def _doubled(x: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C, 2H, 2W], zeros beyond the border."""
-    column, row = _filters(x, 2**0.5)
-    pad, n = (len(SYM6) - 2) // 2, x.shape[1]
-    x = F.conv_transpose2d(x, column, stride=(2, 1), padding=(pad, 0), groups=n)
-    return F.conv_transpose2d(x, row, stride=(1, 2), padding=(0, pad), groups=n)
+@lru_cache(maxsize=16)
+def halving(side: int) -> Tensor:
+    """float64 [side, 2 side + 4 REACH]: the same filter, every second sample kept; the adjoint of doubling, halved."""
+    taps = torch.tensor(SYM6, dtype=torch.float64) * 0.5**0.5
+    rows = torch.zeros(side, 2 * side + 4 * REACH, dtype=torch.float64)
+    for i in range(side):
+        rows[i, 2 * i + 1 : 2 * i + 1 + len(SYM6)] = taps
+    return rows
 
 
-def _halved(x: Tensor) -> Tensor:
-    """The adjoint of :func:`_doubled` up to a factor and the border: [B, C, 2H + 10, 2W + 10] -> [B, C, H, W]."""
-    column, row = _filters(x, 0.5**0.5)
-    return F.conv2d(F.conv2d(x, row, stride=(1, 2), groups=x.shape[1]), column, stride=(2, 1), groups=x.shape[1])
+def _both_ways(matrix: Tensor, x: Tensor) -> Tensor:
+    """``matrix`` [m, n] applied to the columns and rows of ``x`` [B, C, n, n]: [B, C, m, m]."""
+    matrix = matrix.to(x)
+    return matrix @ (x @ matrix.t())
