@@ -16,7 +16,7 @@ from bench.errors import DataError
 from bench.record import FileRecord, Record
 from leaderboard import stored
 from leaderboard.evidence import PARTS, Evidence
-from leaderboard.load import RECORD, Entry, find_records, load, read_predictions, sha256
+from leaderboard.load import RECORD, Entry, load, read_predictions, sha256
 from leaderboard.seal import write_seal
 from leaderboard.validate import check_seal, validate
 
@@ -63,9 +63,8 @@ def _added(entry: Entry, there: Path | None, target: Path) -> Added:
 
 
 def committed(records: Path) -> dict[str, Path]:
-    """run_id -> folder of the records that are in ``records``."""
-    paths = find_records([records]) if records.is_dir() and any(records.rglob(RECORD)) else []
-    return {Record.read(path).run_id: path.parent for path in paths}
+    """run_id -> folder of the records in ``records``: folders are called as their runs, none need be read."""
+    return {path.parent.name: path.parent for path in sorted(records.rglob(RECORD))}
 
 
 def target_of(entry: Entry, records: Path) -> Path:
@@ -79,7 +78,7 @@ def target_of(entry: Entry, records: Path) -> Path:
 
 
 def publish(entry: Entry, target: Path) -> Path:
-    """Write record, predictions (compressed, pixel data apart) and sample grid into ``target``, and seal them.
+    """Write record, predictions (compressed) and sample grid into ``target``, and seal them.
 
     The sample grid is kept where its images are drawn by a program, once, and if it is small. The record then names
     the files that are there and no others. Written into a temporary folder first: a reader sees all of it or nothing.
