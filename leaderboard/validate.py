@@ -164,8 +164,9 @@ def check_estimates(evidence: Evidence) -> Iterator[Problem]:
 def _estimates(evidence: Evidence) -> Iterator[tuple[ArmRecord | None, str, EstimateRecord]]:
     record = evidence.entry.record
     for arm in record.arms:
-        for name, estimate in arm.metrics.items():
-            yield arm, f"metrics.{name}", estimate
+        for part in ("metrics", "subgroups"):
+            for name, estimate in getattr(arm, part).items():
+                yield arm, f"{part}.{name}", estimate
     for i, comparison in enumerate(record.comparisons):
         yield None, f"comparisons[{i}].estimate", comparison.estimate
     for name, estimate in record.floors.items():

@@ -237,6 +237,14 @@ def test_an_interval_that_misses_its_own_value_is_named(run: Path) -> None:
     assert (ARM, "metrics.auc") in cells(run)
 
 
+def test_bounds_of_a_subgroup_are_looked_at_too(run: Path) -> None:
+    def add(record: dict[str, Any]) -> None:
+        arm0(record)["subgroups"] = {"auc[sex=female]": {**arm0(record)["metrics"]["auc"], "low": 0.9, "high": 0.1}}
+
+    edit(run, add)
+    assert cells(run) == {(ARM, "subgroups.auc[sex=female]")}
+
+
 def test_unknown_fields_and_unreadable_records_are_problems(run: Path) -> None:
     edit(run, lambda r: r.update(accuracy_on_a_good_day=0.99))
     count, found = validate_places([run.parent])
