@@ -10,6 +10,7 @@ ACRONYMS = {
     "auc": "AUC",
     "c_t": "C_T",
     "fid": "FID",
+    "fid_infinity": "FID ∞",
     "kid": "KID",
     "ece": "ECE",
     "auc_macro": "AUC macro",

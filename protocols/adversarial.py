@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import registry
-from bench.contracts import Images, Options
+from bench.contracts import Images, Options, concatenate
 from bench.data.invariants import check_subset
 from bench.errors import CapabilityError, StageError
 from bench.keys import stage_seed
@@ -20,6 +21,19 @@ from protocols.difficulty import hard_cases
 from protocols.strategies.base import Answer, Check, Guidance
 
 ArmName = Literal["C1", "C2", "C3", "C6"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: its classifier, the images accepted in it, and the hard cases they answer, one for each."""
+
+    classifier: Fitted
+    accepted: Images
+    asked: Images
+
+
+Control = Callable[[Sequence[Round]], Images]
+"""The extra images of a control, given the rounds so far: as many of each class as were accepted in them."""
 
 
 class Adversarial:
@@ -37,7 +51,7 @@ class Adversarial:
     C3 variations of random cases (where the strategy starts from images), C6 held-out real images (oracle).
     """
 
-    version = "1"
+    version = "2"
     uses_generator = True
 
     class Config(Options):
@@ -72,20 +86,20 @@ class Adversarial:
         judge = lab.fit_classifier(lab.train, title="independent label check", stream="independent")
         rounds = self._rounds(lab, generator, strategy, base, self._check(lab, judge))
 
-        guided = [Arm(c, lab.train + s, f"real + {len(s)} guided synthetic") for c, s, _ in rounds]
+        guided = [
+            Arm(r.classifier, lab.train + extra, f"real + {len(extra)} guided synthetic")
+            for r, extra in ((r, _synthetic(rounds[: i + 1])) for i, r in enumerate(rounds))
+        ]
         arms = {"C0": Arm(base, lab.train, "real only"), "guided": self._choose(lab, "guided", guided)}
-        added = {"guided": rounds[-1][1]}
+        added = {"guided": _synthetic(rounds)}
         for name, make in self._controls(lab, generator, strategy).items():
             arms[name], added[name] = self._control(lab, name, make, rounds)
         primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
         return Outcome(arms, generator, added, lab.ledger, primary)
 
-    def _rounds(
-        self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, check: Check
-    ) -> list[tuple[Fitted, Images, Images]]:
-        """For each round: its classifier, all accepted synthetic images so far, and the cases that asked for them."""
-        newest, synthetic, asked = base, lab.train.take([]), lab.train.take([])
-        rounds: list[tuple[Fitted, Images, Images]] = []
+    def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, check: Check) -> list[Round]:
+        newest, synthetic = base, lab.train.take([])
+        rounds: list[Round] = []
         hard = lab.train
         for r in range(1, self.config.rounds + 1):
             if r == 1 or self.config.remine:
@@ -96,7 +110,6 @@ class Adversarial:
             if not len(accepted):
                 raise StageError(f"round {r}: none of {len(answer.made)} images passed the label check")
             synthetic = synthetic + accepted if r > 1 else accepted
-            asked = asked + _askers(guidance.wanted(), answer, strategy.from_images)
             newest = lab.fit_classifier(lab.train + synthetic, title=f"round {r} guided")
             lab.note(
                 event="round", round=r, mined_from="train, out of fold", mined=len(hard), mined_ids=hard.ids.tolist(),
@@ -104,7 +117,7 @@ class Adversarial:
                 accepted_per_class=accepted.counts().tolist(), synthetic_so_far=len(synthetic),
                 generator=generator.key, classifier=newest.key, val_select_auc=lab.selection_score(newest),
             )  # fmt: skip
-            rounds.append((newest, synthetic, asked))
+            rounds.append(Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images)))
         return rounds
 
     def _mine(self, lab: Lab, base: Fitted, synthetic: Images, r: int) -> Images:
@@ -129,35 +142,34 @@ class Adversarial:
 
         return check
 
-    def _controls(
-        self, lab: Lab, generator: Fitted, strategy: Any
-    ) -> dict[str, Callable[[Images, Images, int], Images]]:
-        """How each control gets its extra images, given the guided ones, the cases that asked for them, the round."""
+    def _controls(self, lab: Lab, generator: Fitted, strategy: Any) -> dict[str, Control]:
+        """How each control gets its extra images. Like the guided arm it keeps those of earlier rounds."""
 
-        def random_synthetic(added: Images, asked: Images, r: int) -> Images:
-            return lab.sample(generator, added.labels, stream=f"C1/{r}")
+        def random_synthetic(rounds: Sequence[Round]) -> Images:
+            return concatenate(
+                [lab.sample(generator, r.accepted.labels, stream=f"C1/{i}") for i, r in enumerate(rounds, start=1)]
+            )
 
-        def repeated_hard(added: Images, asked: Images, r: int) -> Images:
-            return asked
+        def repeated_hard(rounds: Sequence[Round]) -> Images:
+            return concatenate([r.asked for r in rounds])
 
-        def random_variations(added: Images, asked: Images, r: int) -> Images:
-            cases = oversample(lab.train, added.labels, stage_seed(lab.seed, f"C3/{r}"))
-            return strategy.variations(lab, generator, cases, f"C3/{r}")
+        def random_variations(rounds: Sequence[Round]) -> Images:
+            streams = [f"C3/{i}" for i, _ in enumerate(rounds, start=1)]
+            cases = [
+                oversample(lab.train, r.accepted.labels, stage_seed(lab.seed, stream))
+                for r, stream in zip(rounds, streams, strict=True)
+            ]
+            varied = zip(cases, streams, strict=True)
+            return concatenate([strategy.variations(lab, generator, images, stream) for images, stream in varied])
 
-        def held_out(added: Images, asked: Images, r: int) -> Images:
-            return lab.held_out(added.labels, stream=f"C6/{r}")
+        def held_out(rounds: Sequence[Round]) -> Images:
+            return lab.held_out(_synthetic(rounds).labels, stream=f"C6/{len(rounds)}")
 
         makers = {"C1": random_synthetic, "C2": repeated_hard, "C3": random_variations, "C6": held_out}
         skip = set() if strategy.from_images else {"C3"}
         return {name: makers[name] for name in self.config.arms if name not in skip}
 
-    def _control(
-        self,
-        lab: Lab,
-        name: str,
-        make: Callable[[Images, Images, int], Images],
-        rounds: list[tuple[Fitted, Images, Images]],
-    ) -> tuple[Arm, Images]:
+    def _control(self, lab: Lab, name: str, make: Control, rounds: list[Round]) -> tuple[Arm, Images]:
         words = {
             "C1": "random synthetic",
             "C2": "repeated hard real",
@@ -165,8 +177,8 @@ class Adversarial:
             "C6": "held-out real",
         }
         candidates, extra = [], lab.train
-        for r, (_, synthetic, asked) in enumerate(rounds, start=1):
-            extra = make(synthetic, asked, r)
+        for r in range(1, len(rounds) + 1):
+            extra = make(rounds[:r])
             fitted = lab.fit_classifier(lab.train + extra, title=f"round {r} {name} {words[name]}")
             candidates.append(Arm(fitted, lab.train + extra, f"real + {len(extra)} {words[name]}"))
         return self._choose(lab, name, candidates), extra
@@ -190,6 +202,11 @@ class Adversarial:
             )
         options = self.config.strategy_options
         return cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
+
+
+def _synthetic(rounds: Sequence[Round]) -> Images:
+    """All that was accepted in ``rounds``."""
+    return concatenate([r.accepted for r in rounds])
 
 
 def _askers(wanted: Images, answer: Answer, from_images: bool) -> Images:

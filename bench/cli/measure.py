@@ -79,6 +79,7 @@ def print_measured(found: Measured, screen: Console, pairs: int) -> None:
     from bench.format import interval
     from bench.record import EstimateRecord
     from bench.report import ARROWS
+    from bench.tables import metric_title
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     floor_title = f"real against real, n = {found.floor_n:,}"
@@ -88,14 +89,14 @@ def print_measured(found: Measured, screen: Console, pairs: int) -> None:
         floor = found.floor.get(name)
         beside = interval(EstimateRecord(**vars(floor))) if floor is not None else null_of(e)
         value = interval(EstimateRecord(**vars(e)))
-        table.add_row(title(name) + ARROWS[e.direction], value, beside, f"{e.n:,}")
+        table.add_row(metric_title(name) + ARROWS[e.direction], value, beside, f"{e.n:,}")
     screen.print(Text.assemble("\n", ("extractor  ", "dim"), found.extractor, ("   images  ", "dim"), found.resize))
     screen.print(table)
     for why in dict.fromkeys(e.reason for e in found.metrics.values() if e.reason):
-        names = ", ".join(title(n) for n, e in found.metrics.items() if e.reason == why)
+        names = ", ".join(metric_title(n) for n, e in found.metrics.items() if e.reason == why)
         screen.print(Text(f"undefined, because {why}: {names}", style="yellow"), soft_wrap=True)
     for how in dict.fromkeys(e.method for e in found.metrics.values() if e.method):
-        names = ", ".join(title(n) for n, e in found.metrics.items() if e.method == how)
+        names = ", ".join(metric_title(n) for n, e in found.metrics.items() if e.method == how)
         screen.print(Text(f"{names}: {how}", style="dim"), soft_wrap=True)
     for note in found.notes:
         screen.print(Text(f"note: {note}"), soft_wrap=True)
@@ -111,12 +112,3 @@ def null_of(estimate: Estimate) -> str:
 
     null = estimate.extra.get("null")
     return "" if null is None else f"{number(float(null), 1.0)} (null)"
-
-
-def title(name: str) -> str:
-    """ "FID", "FID melanoma", "copy rate"."""
-    from bench.tables import ACRONYMS
-
-    base, _, of = name.partition("[")
-    words = {**ACRONYMS, "fid_infinity": "FID ∞"}.get(base, base.replace("_", " "))
-    return f"{words} {of.rstrip(']')}".strip()
