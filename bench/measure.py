@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Estimate
 from bench.errors import ConfigError, UndefinedMetric
+from bench.extractors import make
 from bench.metrics.arrays import in_canonical_order
 from bench.metrics.copying import measure_c_t
 from bench.metrics.estimates import defined
@@ -25,7 +26,6 @@ from bench.metrics.folders import (
     FeatureSet,
     Say,
     comparable,
-    extractor_called,
     feature_set,
     list_images,
     recipe_for,
@@ -93,7 +93,7 @@ def measure_folders(
     places = [real, synthetic, *([train] if train is not None else [])]
     if len({p.expanduser().resolve() for p in places}) < len(places):
         raise ConfigError(f"the same place is given twice: {', '.join(map(str, places))}")
-    extract = extractor_called(extractor, device)
+    extract = make(extractor, device)
     listings = [list_images(place) for place in places]
     recipe = recipe_for(listings, resolution)
     sets = [feature_set(listing, extract, recipe, store, say) for listing in listings]

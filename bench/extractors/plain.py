@@ -45,6 +45,8 @@ class Pixels:
         """float32 [N, 3 side²] of N uint8 images [H, W, 3]."""
         from bench.metrics import pixel_features
 
+        if getattr(pixels, "ndim", 0) == 4:
+            return pixel_features(pixels, self.config.side)
         images = (np.asarray(pixels[i]) for i in range(len(pixels)))
         rows = [pixel_features(image[None], self.config.side) for image in images]
         return np.concatenate(rows) if rows else np.empty((0, 3 * self.config.side**2), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,6 @@ from bench.metrics.arrays import Float, Float32
 from bench.pixels import PixelArray, UInt8
 
 BLOCK = 256  # images in memory at once
-ENTRY_POINTS = "bench.extractors"
-
-
-class Extractor(Protocol):
-    """Turns images into features. Plugins of the entry-point group ``bench.extractors`` are called without arguments.
-
-    ``identity`` names network, weights (by sha256) and resize policy: two feature sets with different identities are
-    never compared.
-    """
-
-    identity: str
-
-    def __call__(self, pixels: PixelArray) -> Float32:
-        """Features float32 [N, D] of uint8 [N, H, W, 3]."""
 
 
 def blocks(pixels: PixelArray, size: int = BLOCK) -> Iterator[UInt8]:

