@@ -6,6 +6,7 @@ Where features are [8, N, D] the first axis holds the eight flips and rotations 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -29,16 +30,20 @@ def nearest(images: ArrayLike, reference: ArrayLike, name: str = "images") -> Ne
     images [8, N, D] holds orientations: the nearest over all of them. Raises :class:`DataError` on NaN.
     """
     targets = features(reference, "reference")
-    best: Nearest | None = None
+    found = []
     for rows in _orientations(images, name):
         same_width(images=rows, reference=targets)
-        found = k_nearest(rows, targets)
-        row, distance = found.row[:, 0], found.distance[:, 0]
-        if best is not None:
-            closer = distance < best.distances
-            row, distance = np.where(closer, row, best.rows), np.where(closer, distance, best.distances)
-        best = Nearest(row, distance)
-    assert best is not None
+        neighbours = k_nearest(rows, targets)
+        found.append(Nearest(neighbours.row[:, 0], neighbours.distance[:, 0]))
+    return closest_of(found)
+
+
+def closest_of(found: Sequence[Nearest]) -> Nearest:
+    """Of several searches for the same images the nearest find of each, that of the first search on ties."""
+    best = found[0]
+    for other in found[1:]:
+        closer = other.distances < best.distances
+        best = Nearest(np.where(closer, other.rows, best.rows), np.where(closer, other.distances, best.distances))
     return best
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.contracts import Estimate
 from bench.metrics.arrays import features
 from bench.metrics.estimates import defined, of_share
-from bench.metrics.memorization import CopyRate, Nearest, authenticity_of, nearest, own_distances, tie_order
+from bench.metrics.memorization import CopyRate, Nearest, authenticity_of, closest_of, nearest, own_distances, tie_order
 from bench.metrics.neighbours import k_nearest
 
 
@@ -25,17 +25,12 @@ def leave_one_out(reals: ArrayLike) -> Nearest:
     array = np.asarray(reals)
     parts = [features(part, "real", least=3) for part in (array if array.ndim == 3 else array[None])]
     own = np.arange(len(parts[0]))
-    best: Nearest | None = None
+    searches = []
     for part in parts:
         found = k_nearest(part, parts[0], 2)
         other = (found.row[:, 0] == own).astype(np.int64)  # the image itself, whichever way it is turned, is no other
-        row, distance = found.row[own, other], found.distance[own, other]
-        if best is not None:
-            closer = distance < best.distances
-            row, distance = np.where(closer, row, best.rows), np.where(closer, distance, best.distances)
-        best = Nearest(row, distance)
-    assert best is not None
-    return best
+        searches.append(Nearest(found.row[own, other], found.distance[own, other]))
+    return closest_of(searches)
 
 
 class Unsplit:
