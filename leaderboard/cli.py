@@ -1,7 +1,9 @@
-"""Rankings from records: build the board, add a record, check records."""
+"""Rankings from records: build, show and compare boards, add and check records."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ BOARD = Path("leaderboard-out")
 
 app = typer.Typer(
     name="leaderboard",
-    help="Rankings from records: build the board, add a record, check records.",
+    help="Rankings from records: build, show and compare boards, add and check records.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,7 +34,7 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the site and the tables.")] = BOARD,
     cached: Annotated[bool, typer.Option("--cache/--no-cache", help="Make only what changed since last time.")] = True,
 ) -> None:
-    """Write the board of all records: a static site, and Markdown, CSV, LaTeX, JSON. Exit code 1 if one is unreadable."""
+    """Write the board of all records: a site, and Markdown, CSV, LaTeX, JSON. Exit code 1 if one cannot be read."""
     from leaderboard.site import build_site
 
     built = build_site(places or [RECORDS], out, cached=cached)
@@ -43,6 +45,42 @@ def build(
     for path, reason in built.unreadable.items():
         typer.echo(f"not on the board: {path}: {reason}", err=True)
     if built.unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="Folder that `build` wrote.")] = BOARD,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0: any that is free.")] = 8000,
+) -> None:
+    """Show a built board at http://127.0.0.1:PORT until interrupted; other machines cannot reach it."""
+    from leaderboard import serve as serving
+
+    with serving.server(folder, port) as server:
+        typer.echo(f"http://{serving.HOST}:{server.server_port}/  (stop with Ctrl+C)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("")
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(help="A built board, its leaderboard.json, or a folder of records.")],
+    b: Annotated[Path, typer.Argument(help="The same, to compare it with.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list of changes.")] = False,
+) -> None:
+    """Which rows, ranks and cells differ from board A to board B. Exit code 1 if any do."""
+    from leaderboard.diff import differences, read_board
+
+    changes = differences(read_board(a), read_board(b))
+    if as_json:
+        typer.echo(json.dumps([asdict(change) for change in changes], ensure_ascii=False, indent=1))
+    else:
+        for change in changes:
+            typer.echo(change)
+        typer.echo(f"{len(changes)} change{'s' * (len(changes) != 1)}" if changes else "no change", err=True)
+    if changes:
         raise typer.Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from leaderboard.markup import Html, join, tag, text
 from leaderboard.svg import Scale, around, interval
 from leaderboard.words import badges, number_and_interval, rank_text, versus_text, versus_words
 
-PAGE = 100  # rows on the screen at once; the script shows more on demand
+PAGE = 50  # rows on the screen at once; the script shows more on demand
 AUC = Column("auc", "AUC", "area under the ROC curve: mean over seeds, 95 % interval", "arm")
 WIDTH, NARROW, MARGIN = 136, 78, 5
 Names = Mapping[Path, str]  # record -> name of its page
@@ -21,11 +22,14 @@ Names = Mapping[Path, str]  # record -> name of its page
 def table(track: TrackBoard, pages: Names) -> Html:
     """Caption, sortable heads, rows, references."""
     scales = {column.key: _scale(track, column) for column in (AUC, *COLUMNS)}
+    usual = {column.key: _usual(track, column) for column in COLUMNS}
     marks = [r.auc.value for r in track.references if r.auc and r.auc.value is not None]
-    heads = join([_head("Rank", "rank, and the ranks that the data allow", sorted_=True), *_heads(track, scales)])
+    heads = join(
+        [_head("Rank", "rank, and the ranks that the data allow", sorted_=True), *_heads(track, scales, usual)]
+    )
     firsts = _first_of_groups(track.lines)
     rows = [
-        _row(line, scales, marks, pages, "leads" if i in firsts else "", hidden=i >= PAGE)
+        _row(line, scales, usual, marks, pages, "leads" if i in firsts else "", hidden=i >= PAGE)
         for i, line in enumerate(track.lines)
     ]
     references = [_reference(reference, scales) for reference in track.references]
@@ -35,14 +39,14 @@ def table(track: TrackBoard, pages: Names) -> Html:
     return tag("table", join([*inner, tag("tbody", join(rows), class_="rows"), below]), id="board", class_="board")
 
 
-def _heads(track: TrackBoard, scales: Mapping[str, Scale]) -> list[Html]:
+def _heads(track: TrackBoard, scales: Mapping[str, Scale], usual: Mapping[str, str]) -> list[Html]:
     auc = Column("auc", "AUC", f"area under the ROC curve of {track.positive}: {AUC.title.split(': ')[1]}", "arm")
     return [
         _head("Entry", "generator; protocol, arm, classifier", class_="entry"),
         _head("Tie group", "rows of one tie group cannot be told apart from its first", class_="tie"),
-        _metric_head(auc, scales["auc"], 2),
+        _metric_head(auc, scales["auc"], 2, ""),
         _head("Controls beaten", "primary comparisons won, at 5 % after the correction of the run", class_="wins"),
-        *(_metric_head(column, scales[column.key], 0) for column in COLUMNS),
+        *(_metric_head(column, scales[column.key], 0, usual[column.key]) for column in COLUMNS),
         _head("Seeds", "independent trainings; a claim needs 10"),
     ]
 
@@ -52,13 +56,14 @@ def _head(label: str, title: str, *, sorted_: bool = False, class_: str | None =
     return tag("th", button, scope="col", class_=class_, aria_sort="ascending" if sorted_ else None)
 
 
-def _metric_head(column: Column, scale: Scale, decimals: int) -> Html:
+def _metric_head(column: Column, scale: Scale, decimals: int, how: str) -> Html:
     arrow = "↑" if column.better == "higher" else "↓"
     words = Html(
         f'{text(column.label)} <span class="better" aria-hidden="true">{arrow}</span>'
         f'<span class="hidden"> ({column.better} is better)</span>'
     )
-    button = tag("button", words, type="button", class_="sort", title=column.title, data_better=column.better)
+    title = f"{column.title}; {how}" if how else column.title
+    button = tag("button", words, type="button", class_="sort", title=title, data_better=column.better)
     ends = join(tag("span", f"{end:.{decimals}f}" if decimals else f"{end:g}") for end in (scale.low, scale.high))
     axis = tag("span", ends, class_="scale" if decimals else "scale narrow", aria_hidden="true")
     return tag("th", Html(button + axis), scope="col", class_="metric")
@@ -75,6 +80,12 @@ def _scale(track: TrackBoard, column: Column) -> Scale:
     return Scale(low, high, MARGIN, (WIDTH if column is AUC else NARROW) - MARGIN)
 
 
+def _usual(track: TrackBoard, column: Column) -> str:
+    """How most numbers of a column came about: said once, in its head."""
+    times = Counter(cell.how for line in track.lines if (cell := line.cells[column.key]).value is not None)
+    return times.most_common(1)[0][0] if times else ""
+
+
 def _cell_of(line: Line, key: str) -> Cell:
     return line.auc if key == AUC.key else line.cells[key]
 
@@ -87,8 +98,9 @@ def _first_of_groups(lines: Sequence[Line]) -> set[int]:
 
 
 def _row(
-    line: Line, scales: Mapping[str, Scale], marks: Sequence[float], pages: Names, first: str, *, hidden: bool
-) -> Html:
+    line: Line, scales: Mapping[str, Scale], usual: Mapping[str, str], marks: Sequence[float], pages: Names, first: str,
+    *, hidden: bool,
+) -> Html:  # fmt: skip
     row, standing = line.row, line.standing
     group = (standing.tie_group, standing.tie_group) if standing else ("", NOTHING)
     controls = versus_text(line)
@@ -98,7 +110,7 @@ def _row(
         f'<td class="tie" data-v="{group[0]}">{group[1]}</td>',
         _number(line.auc, scales["auc"], marks),
         f'<td data-v="{controls if line.versus else ""}" title="{text(versus_words(line))}">{controls}</td>',
-        *(_number(line.cells[column.key], scales[column.key]) for column in COLUMNS),
+        *(_number(line.cells[c.key], scales[c.key], usual=usual[c.key]) for c in COLUMNS),
         f'<td class="n" data-v="{len(row.sources)}">{len(row.sources) or NOTHING}</td>',
     ]
     state = f' data-kind="{row.kind}" data-status="{row.status}"{" hidden" * hidden}'
@@ -112,15 +124,16 @@ def _rank(line: Line) -> str:
     return f"<b>{value}</b>" + (f" <small>{span.strip('()')}</small>" if span else "")
 
 
-def _number(cell: Cell, scale: Scale, marks: Sequence[float] = ()) -> str:
-    """The number in digits with its interval, and the interval drawn."""
+def _number(cell: Cell, scale: Scale, marks: Sequence[float] = (), usual: str = "") -> str:
+    """The number in digits with its interval, and the interval drawn; how it came about, unless that is as usual."""
     if cell.value is None:
         why = text(cell.reason)
         return f'<td class="n" data-v="" title="{why}">{NOTHING}<span class="hidden"> {why}</span></td>'
     value, limits = number_and_interval(cell)
     drawn = interval(cell.value, cell.low, cell.high, scale, marks)
     small = f" <small>{limits}</small>" if limits else ""
-    return f'<td class="n" data-v="{cell.value!r}" title="{text(cell.how)}">{drawn}<b>{value}</b>{small}</td>'
+    how = f' title="{text(cell.how)}"' if cell.how and cell.how != usual else ""
+    return f'<td class="n" data-v="{cell.value:.8g}"{how}>{drawn}<b>{value}</b>{small}</td>'
 
 
 def _entry(line: Line, pages: Names) -> str:

@@ -34,55 +34,48 @@ for (const button of document.querySelectorAll("button.copy")) {
 
 const table = document.getElementById("board");
 if (table) {
-  const PAGE = 100; // rows on the screen: sorting stays quick with thousands
+  const PAGE = 50; // rows in the document at once: with thousands, sorting stays quick
   const body = table.querySelector("tbody.rows");
   const rows = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
   const form = document.querySelector("form.tools");
   const more = document.querySelector(".more");
-  let order = rows.slice();
+  const collator = new Intl.Collator("en", { numeric: true });
+  const keys = new Map(); // column -> what its cells sort by, collected when it is first needed
+  let words = null; // what the filter reads of each row, likewise
+  let order = rows.map((_, i) => i);
   let limit = PAGE;
-  let words = null; // what the filter reads of each row, collected when it is first used
 
-  const value = (row, column) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
-  const compare = (a, b) => {
-    const x = Number(a), y = Number(b);
-    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
-  };
-
-  const kept = (row, text, wanted) =>
-    wanted.every((word) => text.includes(word)) &&
-    (form.elements.controls.checked || row.dataset.kind === "entrant") &&
-    (form.elements.unranked.checked || row.dataset.status === "ranked");
+  const cells = (column) => rows.map((row) => row.cells[column].dataset.v ?? row.querySelector(".who").textContent);
 
   const show = () => {
     const wanted = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    if (wanted.length && !words) {
-      words = new Map(rows.map((row) => [row, row.querySelector(".who").textContent.toLowerCase()]));
-    }
-    let found = 0;
-    for (const row of order) {
-      const keep = kept(row, wanted.length ? words.get(row) : "", wanted);
-      found += keep;
-      const hide = !keep || found > limit;
-      if (row.hidden !== hide) row.hidden = hide;
-    }
-    const shown = Math.min(found, limit);
+    if (wanted.length) words ??= rows.map((row) => row.querySelector(".who").textContent.toLowerCase());
+    const { controls, unranked } = form.elements;
+    const found = order.filter(
+      (i) =>
+        wanted.every((word) => words[i].includes(word)) &&
+        (controls.checked || rows[i].dataset.kind === "entrant") &&
+        (unranked.checked || rows[i].dataset.status === "ranked"),
+    );
+    const shown = found.slice(0, limit).map((i) => rows[i]);
+    for (const row of shown) row.hidden = false;
+    body.replaceChildren(...shown);
     form.querySelector("output").textContent =
-      shown < found ? `${shown} of ${found} rows shown` : `${found} of ${rows.length} rows`;
-    more.hidden = shown === found;
+      shown.length < found.length ? `${shown.length} of ${found.length} rows shown` : `${found.length} of ${rows.length} rows`;
+    more.hidden = shown.length === found.length;
   };
 
   const sort = (column, direction) => {
+    if (!keys.has(column)) keys.set(column, cells(column));
+    const key = keys.get(column);
     const sign = direction === "ascending" ? 1 : -1;
-    const keyed = rows.map((row, i) => ({ row, i, key: value(row, column) }));
-    keyed.sort((a, b) => {
-      if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "") || a.i - b.i; // no number: always last
-      return sign * compare(a.key, b.key) || a.i - b.i;
+    const numbers = key.every((k) => !Number.isNaN(Number(k)));
+    const compare = numbers ? (a, b) => a - b : collator.compare;
+    order = rows.map((_, i) => i).sort((i, j) => {
+      if (key[i] === "" || key[j] === "") return (key[i] === "") - (key[j] === "") || i - j; // no number: always last
+      return sign * compare(key[i], key[j]) || i - j;
     });
-    order = keyed.map((item) => item.row);
-    for (const row of rows) if (!row.hidden) row.hidden = true;
-    body.append(...order);
     heads.forEach((head, i) => (i === column ? head.setAttribute("aria-sort", direction) : head.removeAttribute("aria-sort")));
     table.toggleAttribute("data-resorted", column !== 0 || direction !== "ascending");
     limit = PAGE;
@@ -103,7 +96,7 @@ if (table) {
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   more.querySelector("button").addEventListener("click", () => {
-    limit += 5 * PAGE;
+    limit += 10 * PAGE;
     show();
   });
   form.hidden = false;
