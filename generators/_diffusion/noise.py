@@ -44,24 +44,27 @@ class ForwardProcess:
 
     def clean(self, z_t: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
         """The estimate of z_0 that the network's prediction at z_t implies."""
-        alpha, sigma = _column(self.alpha[t]), _column(self.sigma[t])
+        alpha, sigma = self._factors(t, z_t)
         if self.prediction == "epsilon":
             return (z_t - sigma * predicted) / alpha
         return predicted if self.prediction == "x0" else alpha * z_t - sigma * predicted
 
     def velocity(self, z_t: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
         """The v = alpha eps - sigma z_0 that the network's prediction at z_t implies."""
-        alpha, sigma = _column(self.alpha[t]), _column(self.sigma[t])
+        alpha, sigma = self._factors(t, z_t)
         if self.prediction == "epsilon":
             return (predicted - sigma * z_t) / alpha
         return (alpha * z_t - predicted) / sigma if self.prediction == "x0" else predicted
 
     def moved(self, predicted: Tensor, change: Tensor, t: Tensor) -> Tensor:
         """The prediction at the same z_t whose estimate of z_0 is that of ``predicted`` plus ``change``."""
-        alpha, sigma = _column(self.alpha[t]), _column(self.sigma[t])
+        alpha, sigma = self._factors(t, predicted)
         if self.prediction == "epsilon":
             return predicted - alpha / sigma * change
         return predicted + change if self.prediction == "x0" else predicted - change / sigma
+
+    def _factors(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        return _column(self.alpha[t]).to(like.device), _column(self.sigma[t]).to(like.device)
 
     def weight(self, t: Tensor) -> Tensor:
         """Loss weight float32 [B]: min(SNR, gamma) on the error of z_0, told in the predicted quantity's units.
