@@ -8,7 +8,7 @@ arithmetic is exact, on the digits as they are printed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +41,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class CellAudit:
-    """One printed figure. ``exact``: what the counts give; ``why``: a sentence unless the figure simply follows."""
+    """One printed figure. ``exact``: what the counts give; ``why``: a sentence unless the figure simply follows.
+
+    ``possible``: (fewest, most, of how many) cases that are printed so, where the size of the class is known.
+    """
 
     figure: str
     printed: str
@@ -49,6 +52,7 @@ class CellAudit:
     exact: float | None = None
     interval: Interval | None = None
     why: str = ""
+    possible: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,17 @@ def audit_table(path: Path) -> list[RowAudit]:
 
 def audit_row(row: PrintedRow, rows: list[PrintedRow]) -> RowAudit:
     """One row; ``rows``: the whole table, whose class sizes may explain a row that contradicts itself."""
-    cells = [_cell(name, row) for name in row.printed]
+    cells = [replace(_cell(name, row), possible=_possible(name, row)) for name in row.printed]
     impossible = [cell.figure for cell in cells if cell.verdict == "impossible"]
     told = list(dict.fromkeys(readings(row, rows, impossible))) if row.counts and impossible else []
     return RowAudit(row, cells, [*_notes(row)], told)
+
+
+def _possible(name: str, row: PrintedRow) -> tuple[int, int, int] | None:
+    """(fewest, most, of how many) cases that are printed so; None where no count is, or the size is not known."""
+    n = getattr(row, SIZE_OF[name]) if name in SIZE_OF else None
+    found = possible_counts(row.printed[name].rounded(), n) if n else range(0)
+    return (found[0], found[-1], n) if n and found else None
 
 
 def _cell(name: str, row: PrintedRow) -> CellAudit:

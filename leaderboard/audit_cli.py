@@ -67,6 +67,16 @@ def show(rows: list[RowAudit], screen: Console) -> None:
 
 def _counted(cell: CellAudit) -> tuple[str, str]:
     if cell.interval is None:
-        return "" if cell.exact is None else f"{cell.exact:.4f}", ""
+        return _without_counts(cell), ""
     low, high = cell.interval.wilson
     return f"{cell.interval.k:,} / {cell.interval.n:,} = {cell.exact:.4f}", f"{low:.3f} to {high:.3f}"
+
+
+def _without_counts(cell: CellAudit) -> str:
+    """The figure alone, or which counts would be printed so."""
+    if cell.exact is not None:
+        return f"{cell.exact:.4f}"
+    if cell.possible is None:
+        return ""
+    low, high, n = cell.possible
+    return f"{low:,} of {n:,}" if low == high else f"{low:,} to {high:,} of {n:,}"

@@ -74,6 +74,15 @@ def test_a_figure_off_by_one_digit_is_impossible_even_without_counts(tmp_path: P
     assert "must lie between them" in row.cells[0].why
 
 
+def test_the_counts_that_would_be_printed_so_are_given(tmp_path: Path) -> None:
+    path = table(tmp_path, "name,positives,negatives,TPR,TNR", "a,171,1341,.801,.90")
+    sensitivity, specificity = only(path).cells
+    assert (sensitivity.possible, specificity.possible) == ((137, 137, 171), (1201, 1213, 1341))
+    shown = CliRunner().invoke(app, [str(path), "--plain"]).stdout
+    assert "137 of 171" in shown
+    assert "1,201 to 1,213 of 1,341" in shown
+
+
 def test_precision_and_accuracy_that_imply_other_class_shares_contradict(tmp_path: Path) -> None:
     row = only(table(tmp_path, "name,ACC,TPR,TNR,PPV", "a,.850,.700,.900,.300"))
     assert verdicts(row)["precision"] == "impossible"
