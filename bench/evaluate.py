@@ -147,6 +147,7 @@ def measure_fidelity(
 ) -> tuple[dict[str, EstimateRecord], dict[str, EstimateRecord]]:
     """(metrics, real-vs-real floor) of ``synthetic`` against the held-out ``reference``."""
     from bench.metrics import VERSION
+    from bench.metrics.generation import BY_CLASS
 
     further = further_metrics("features")
 
@@ -173,7 +174,7 @@ def measure_fidelity(
     }
     found = bench.json_stage(
         "measure", f"fidelity and memorization of {len(synthetic)} images", f"bench.metrics@{VERSION}",
-        {"pixel_side": PIXEL_SIDE} | _versions(further), inputs, measure,
+        {"pixel_side": PIXEL_SIDE, "by_class": BY_CLASS} | _versions(further), inputs, measure,
     )  # fmt: skip
     metrics, floor = ({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))
     return metrics, floor

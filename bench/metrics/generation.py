@@ -28,6 +28,7 @@ from bench.stats.resample import draw_counts
 
 MANIFOLD = ("precision", "recall", "density", "coverage")
 FIDELITY = ("fid", "kid", *MANIFOLD)
+BY_CLASS = (*FIDELITY, "realism")
 LEAST_PER_CLASS = 50
 NEIGHBOURS = 5
 Z95 = normal_quantile(0.975)
@@ -144,7 +145,7 @@ def _mean_interval(values: Float, seed: int, replicates: int) -> tuple[float, fl
 
 def measure_class(real: Array, synthetic: Array, name: str, seed: int, replicates: int) -> dict[str, Estimate]:
     """Class-conditional fidelity, undefined where a class has too few images to be measured."""
-    directions: dict[str, Direction] = {"fid": "lower", "kid": "lower", **dict.fromkeys(MANIFOLD, "higher")}
+    directions: dict[str, Direction] = {m: "lower" if m in ("fid", "kid") else "higher" for m in BY_CLASS}
     n = min(len(real), len(synthetic))
     if len(synthetic) == 0 and len(real) > 0:
         absent = Estimate(0.0, 0.0, 0.0, len(real), "", "higher", f"no synthetic image of class {name}")
@@ -154,7 +155,9 @@ def measure_class(real: Array, synthetic: Array, name: str, seed: int, replicate
     if n < LEAST_PER_CLASS:
         reason = f"class {name} has n = {n} and at least {LEAST_PER_CLASS} are needed"
         return {metric: Estimate.undefined(reason, n=n, direction=d) for metric, d in directions.items()}
-    return measure_fidelity(real, synthetic, seed, replicates, only=tuple(directions))
+    x, y, _ = equal_n(real, synthetic, seed)
+    found = measure_fidelity(real, synthetic, seed, replicates, only=FIDELITY)
+    return found | {"realism": defined(partial(measure_realism, x, y, seed, replicates=replicates), n, "higher")}
 
 
 def equal_n(real: Array, synthetic: Array, seed: int) -> tuple[Array, Array, int]:
