@@ -131,7 +131,7 @@ def _fit_each_class(
             return {"g": g.state_dict(), "d": d.state_dict()}
 
         tree = kept(ctx.workdir / f"class-{k}", make)
-        generators[k], discriminators[k] = _pair_of(shape, (tree["g"], tree["d"]))
+        generators[k], discriminators[k] = build_pair(shape, (tree["g"], tree["d"]))
         first = first or (tree["g"], tree["d"])
     return generators, discriminators
 
@@ -141,12 +141,13 @@ def _trained(
 ) -> tuple[Generator, Discriminator]:
     """The averaged generator and the discriminator after training, on the CPU."""
     seed_all(ctx.seed)
-    g, d = _pair_of(shape, states)
+    g, d = build_pair(shape, states)
     averaged = Trainer(options, g, d, train, shape.c_dim, ctx).run()
     return averaged.to("cpu"), d.to("cpu")
 
 
-def _pair_of(shape: Shape, states: States | None) -> tuple[Generator, Discriminator]:
+def build_pair(shape: Shape, states: States | None) -> tuple[Generator, Discriminator]:
+    """Two networks of ``shape``, random ones or with the weights ``states``."""
     pair: tuple[nn.Module, nn.Module] = shape.generator(), shape.discriminator()
     for network, state in zip(pair, states or (None, None), strict=True):
         if state is not None:

@@ -96,7 +96,7 @@ def modulated_conv2d(
     noise, bias  added to the result: [B or 1, 1, H, W] and [O]
     gain         factor of all of it
     form         "scale" scales the maps before and after one shared convolution, "grouped" makes a kernel an image:
-                 equal in exact arithmetic. On one CPU thread the first is several times faster, forwards and backwards.
+                 equal in exact arithmetic. A training step on the CPU is faster with the first.
     """
     if form == "grouped":
         x = _grouped(x, weight, styles, demodulate, _given(f) if up else None, gain)

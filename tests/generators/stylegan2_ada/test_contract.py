@@ -18,4 +18,4 @@ class TestContractPerClass(GeneratorContract):
     """One network a class, the second one begun from the first."""
 
     plugin = StyleGAN2ADA
-    options: ClassVar[dict[str, Any]] = {"per_class": True, "chain": True, "kimg": 0.08, "invert_steps": 600}
+    options: ClassVar[dict[str, Any]] = {"per_class": True, "chain": True, "kimg": 0.08, "invert_steps": 400}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from generators.stylegan2_ada.networks import Discriminator, Generator
+from tests.generators.stylegan2_ada import slow
 
 FULL = {"img_resolution": 256, "channel_base": 16384, "channel_max": 512}
 SMALL = {"img_resolution": 16, "channel_base": 128, "channel_max": 16}
@@ -72,6 +74,31 @@ def test_names_and_shapes_are_the_published_ones() -> None:
     assert "b256.skip.bias" not in shapes
     assert not any(k.startswith("b4.mbstd") for k in shapes)
     assert "b4.mbstd" in dict(d.named_modules())
+
+
+def stirred(module: nn.Module) -> dict[str, np.ndarray]:
+    """Every parameter of ``module`` moved from its first value, biases and noise too; float64 arrays by name."""
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in module.parameters():
+            p += 0.3 * torch.randn(p.shape, generator=rng, dtype=p.dtype)
+    return {k: t.numpy().copy() for k, t in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("c_dim", [0, 2])
+def test_networks_are_their_formulas(c_dim: int) -> None:
+    """All of both networks against the slow reference, weights read by their published names."""
+    torch.manual_seed(0)
+    g, d = Generator(5, c_dim, 6, 16, 2, 64, 4).double(), Discriminator(c_dim, 16, 64, 4).double()
+    own, critic = stirred(g), stirred(d)
+    z = torch.randn(3, 5, dtype=torch.float64)
+    c = torch.eye(2, dtype=torch.float64)[[0, 1, 1]] if c_dim else None
+    told = None if c is None else c.numpy()
+    with torch.no_grad():
+        ws, images, verdict = g.mapping(z, c), g(z, c, noise_mode="const"), d(g(z, c, noise_mode="const"), c)
+    np.testing.assert_allclose(ws[:, -1], slow.mapping(own, z.numpy(), told, 2), rtol=1e-9)
+    np.testing.assert_allclose(images, slow.generator(own, ws.numpy(), 16), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(verdict, slow.discriminator(critic, images.numpy(), told), rtol=1e-8)
 
 
 def test_initial_values() -> None:

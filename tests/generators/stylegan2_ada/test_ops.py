@@ -10,50 +10,11 @@ import torch
 from torch import Tensor
 
 from generators.stylegan2_ada import ops
-
-TAPS = np.array([1.0, 3.0, 3.0, 1.0]) / 8.0
-KERNEL = np.outer(TAPS, TAPS)
+from tests.generators.stylegan2_ada.slow import KERNEL, convolved, slow_modulated, zeros_between
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
-
-
-def zeros_between(x: np.ndarray) -> np.ndarray:
-    out = np.zeros((2 * x.shape[0], 2 * x.shape[1]))
-    out[::2, ::2] = x
-    return out
-
-
-def convolved(x: np.ndarray, k: np.ndarray, before: int, after: int, down: int = 1) -> np.ndarray:
-    """True convolution of one map by its definition: y[i, j] = sum over m, n of k[m, n] x[i - m, j - n]."""
-    x = np.pad(x, (before, after))
-    height, width = x.shape[0] - k.shape[0] + 1, x.shape[1] - k.shape[1] + 1
-    y = np.zeros((height, width))
-    for i in range(height):
-        for j in range(width):
-            for a in range(k.shape[0]):
-                for b in range(k.shape[1]):
-                    y[i, j] += k[a, b] * x[i + k.shape[0] - 1 - a, j + k.shape[1] - 1 - b]
-    return y[::down, ::down]
-
-
-def slow_modulated(x: np.ndarray, w: np.ndarray, s: np.ndarray, *, demodulate: bool, up: bool) -> np.ndarray:
-    """One image at a time, one pair of maps at a time (equations 1 and 3 of arXiv:1912.04958)."""
-    images = []
-    for image, style in zip(x, s, strict=True):
-        kernels = w * style[None, :, None, None]
-        if demodulate:
-            kernels = kernels / np.sqrt((kernels**2).sum((1, 2, 3), keepdims=True) + 1e-8)
-        images.append([sum(slow_conv(m, k, up) for m, k in zip(image, kernel, strict=True)) for kernel in kernels])
-    return np.array(images)
-
-
-def slow_conv(x: np.ndarray, k: np.ndarray, up: bool) -> np.ndarray:
-    if not up:  # layers that keep the resolution correlate, as networks do
-        return convolved(x, k[::-1, ::-1], k.shape[0] // 2, k.shape[0] // 2)
-    wide = convolved(zeros_between(x), k, 2, 1)  # the transposed convolution: 2 H + 1 positions
-    return convolved(wide, 4 * KERNEL, 1, 1)
 
 
 @pytest.mark.parametrize("side", [3, 4])

@@ -17,7 +17,8 @@ from bench.testing import tiny_images
 from generators.stylegan2_ada import StyleGAN2ADA
 from generators.stylegan2_ada.auto import auto_settings
 from generators.stylegan2_ada.cost import discriminator_tally, generator_tally
-from generators.stylegan2_ada.fitting import _pair_of, shape_of
+from generators.stylegan2_ada.fitting import build_pair, shape_of
+from generators.stylegan2_ada.projection import invert
 from generators.stylegan2_ada.training import RampedEma, Trainer, lazy_adam
 
 
@@ -35,7 +36,7 @@ def trainer(folder: Path, train: Images, **changes: Any) -> Trainer:
     torch.manual_seed(0)
     o = options(**changes)
     shape = shape_of(o, train)
-    return Trainer(o, *_pair_of(shape, None), train, shape.c_dim, StageContext(0, folder))
+    return Trainer(o, *build_pair(shape, None), train, shape.c_dim, StageContext(0, folder))
 
 
 def two_colours(n: int = 64) -> Images:
@@ -54,6 +55,7 @@ def test_capabilities() -> None:
         assert isinstance(model, capability)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_class", [False, True], ids=["conditional", "a network a class"])
 def test_samples_look_like_their_class(per_class: bool, tmp_path: Path) -> None:
     model = fitted(tmp_path, two_colours(), kimg=2.4, batch=16, lr=0.005, augment=(), per_class=per_class)
@@ -109,7 +111,7 @@ def test_adam_allows_for_lazy_steps() -> None:
 def test_bengan_becomes_melgan(tmp_path: Path) -> None:
     """One network is fitted on the first class, saved, and the networks of both go on from it."""
     ctx = StageContext(0, tmp_path)
-    first = fitted(tmp_path / "a", two_colours(), per_class=True, kimg=0.8)
+    first = fitted(tmp_path / "a", two_colours(), per_class=True, kimg=0.16)
     first.save(tmp_path / "saved")
     again = fitted(tmp_path / "b", two_colours(), per_class=True, init_from=str(tmp_path / "saved"), kimg=0.0)
     labels, other = np.array([0, 1, 0, 1]), fitted(tmp_path / "c", two_colours(), per_class=True, kimg=0.008)
@@ -175,7 +177,7 @@ def test_styles_and_latents_give_the_same_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("space", ["w", "w+"])
 def test_projection_finds_images_of_the_generator(space: str, tmp_path: Path) -> None:
-    model, ctx = fitted(tmp_path, kimg=0.8, invert_space=space, invert_steps=150), StageContext(1, tmp_path)
+    model, ctx = fitted(tmp_path, kimg=0.8, invert_space=space, invert_steps=100), StageContext(1, tmp_path)
     labels = np.array([0, 1, 0, 1])
     drawn = model.sample(labels, ctx)
     names = np.array(["a", "b", "c", "d"])
@@ -188,6 +190,17 @@ def test_projection_finds_images_of_the_generator(space: str, tmp_path: Path) ->
     assert np.array_equal(latents[:2], model.invert(images.take([0, 1]), ctx))
     with pytest.raises(DataError, match="images are 32x32 pixels, the generator was fitted on 16x16"):
         model.invert(tiny_images(1, 32), ctx)
+
+
+def test_projection_obeys_a_perceptual_distance(tmp_path: Path) -> None:
+    model, ctx, images = fitted(tmp_path, invert_steps=30), StageContext(0, tmp_path), tiny_images(1)
+
+    def brightness(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return 1e3 * (a.mean((1, 2, 3)) - 1.0).square()  # towards white, whatever the image
+
+    found = [invert(model.model, images, model.config, ctx, p) for p in (None, brightness)]
+    plain, pulled = (model.render(w, images.labels, ctx).mean() for w in found)
+    assert pulled > plain + 20
 
 
 def test_automatic_settings() -> None:
