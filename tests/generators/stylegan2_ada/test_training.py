@@ -118,10 +118,13 @@ def test_bengan_becomes_melgan(tmp_path: Path) -> None:
     assert np.array_equal(again.sample(labels, ctx), first.sample(labels, ctx))
     assert not np.array_equal(other.sample(labels, ctx), first.sample(labels, ctx))
     chained = fitted(tmp_path / "d", two_colours(), per_class=True, chain=True, kimg=0.008)
-    light, dark = (chained.model.network(k).state_dict()["synthesis.b4.const"] for k in (0, 1))
-    apart = [other.model.network(k).state_dict()["synthesis.b4.const"] for k in (0, 1)]
-    assert 0 < float((light - dark).abs().max()) < 0.05  # one step away from the network of the first class
-    assert float((apart[0] - apart[1]).abs().max()) < 0.05  # both from the same random weights
+    (light, dark), (same, apart) = (
+        [m.model.network(k).state_dict()["synthesis.b4.const"] for k in (0, 1)] for m in (chained, other)
+    )
+    assert torch.equal(light, same)  # the first class begins from the same random weights either way
+    assert not torch.equal(dark, apart)
+    rate = chained.config.lr  # Adam without momentum moves a weight by at most about ten rates in its first steps
+    assert 0 < float((dark - light).abs().max()) < 12 * rate
 
 
 def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
