@@ -31,7 +31,7 @@ class DCGANOptions(LatentOptions):
     """
 
     classes: Literal["separate", "conditional"] = "separate"
-    steps: PositiveInt = 1500
+    steps: PositiveInt = 2500
     batch: PositiveInt = 64
     lr: PositiveFloat = 2e-4
     beta1: float = Field(0.5, ge=0.0, lt=1.0)

@@ -21,7 +21,6 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int, widths: Sequence[int], kernel: int, classes: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(classes, latent) if classes else None
         inputs = 2 * latent if classes else latent
         layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, widths[0], SMALLEST, bias=False), *_normed(widths[0])]
         for before, after in pairwise(widths):
@@ -29,6 +28,7 @@ class Generator(nn.Module):
         layers += [_doubling(widths[-1], 3, kernel, bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
+        self.embedding = nn.Embedding(classes, latent) if classes else None  # N(0, 1), as z
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         if self.embedding is not None:
@@ -80,11 +80,11 @@ class PerClass(nn.ModuleList):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm scales N(1, 0.02) (section 4), biases 0; embeddings N(0, 1)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+    """Weights N(0, 0.02), batch norm scales N(1, 0.02) (section 4), biases 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
         nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
+            nn.init.zeros_(bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
 

@@ -30,7 +30,7 @@ class Pair:
         self.generator = Generator(options.latent, widths, options.kernel, classes).to(device)
         self.discriminator = Discriminator(widths, options.kernel, classes).to(device)
         self.average = Ema(self.generator, options.ema) if options.ema else None
-        adam = {"lr": options.lr, "betas": (options.beta1, 0.999), "fused": True}
+        adam: dict[str, Any] = {"lr": options.lr, "betas": (options.beta1, 0.999), "fused": True}
         self.of_generator = torch.optim.Adam(self.generator.parameters(), **adam)
         self.of_discriminator = torch.optim.Adam(self.discriminator.parameters(), **adam)
 
@@ -65,7 +65,7 @@ class Pair:
         norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # type: ignore[assignment]
+            norm.momentum = None  # the plain mean over all batches
         generator.train()
         with torch.no_grad():
             for _ in range(SETTLING):

@@ -1,0 +1,1 @@
+"""Networks and training of the generator ``pggan``."""

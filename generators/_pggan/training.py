@@ -1,0 +1,94 @@
+"""Training of the growing networks by the Wasserstein distance with a gradient penalty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.contracts import Context, Images
+from bench.loop import BatchRows, Ema, PixelTensor, seed_all, train_loop
+from generators._diffusion.augment import random_symmetry
+from generators._pggan.growth import Stage
+from generators._pggan.networks import Critic, Generator, enlarged, faded
+
+if TYPE_CHECKING:
+    from generators.pggan import PGGANOptions
+
+
+def shown(x: Tensor, side: int, stage: Stage) -> Tensor:
+    """Real images [B, 3, side, side] as they are at ``stage``: averaged down, and while it fades in, blurred alike."""
+    x = F.avg_pool2d(x, side // stage.side)
+    return x if stage.alpha == 1.0 else faded(enlarged(F.avg_pool2d(x, 2)), x, stage.alpha)
+
+
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, stage: Stage, mix: Tensor) -> Tensor:
+    """E (|grad D(x)| - 1)^2 at x = ``mix`` real + (1 - mix) fake (Gulrajani et al. 2017, arXiv:1704.00028, eq. 3).
+
+    ``mix``: [B, 1, 1, 1] in 0..1.
+    """
+    between = torch.lerp(fake, real, mix).requires_grad_(True)
+    slope: Tensor = torch.autograd.grad(critic(between, y, stage).sum(), between, create_graph=True)[0]
+    excess: Tensor = slope.flatten(1).norm(dim=1) - 1.0
+    return excess.square().mean()
+
+
+def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -> nn.Module:
+    """The averaged generator trained on ``train``, on the CPU; resumes from ``ctx`` in any stage of growth.
+
+    Networks have their full size from the start; what has not grown yet gets no gradient, and Adam leaves it alone.
+    """
+    seed_all(ctx.seed)
+    growth, widths = options.growth(side), options.widths(side)
+    generator = Generator(options.latent, widths, train.num_classes).to(ctx.device)
+    critic = Critic(widths, train.num_classes).to(ctx.device)
+    average = Ema(generator, options.ema)
+    of_generator, of_critic = (
+        torch.optim.Adam(net.parameters(), lr=options.lr, betas=(0.0, 0.99), fused=True) for net in (generator, critic)
+    )
+    pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
+    draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
+
+    def batch(stage: Stage, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """(real images, their labels, as many latents)."""
+        rows = draw(rng)
+        x = random_symmetry(pixels[rows], options.augment, rng).float() / 127.5 - 1.0
+        z = torch.randn(options.batch, options.latent, generator=rng).to(ctx.device)
+        return shown(x, side, stage), labels[rows].to(ctx.device), z
+
+    def judge(stage: Stage, rng: torch.Generator) -> dict[str, Tensor]:
+        """One update of the critic."""
+        real, y, z = batch(stage, rng)
+        with torch.no_grad():
+            fake = generator(z, y, stage)
+        mix = torch.rand(options.batch, 1, 1, 1, generator=rng).to(ctx.device)
+        on_real, on_fake = critic(real, y, stage), critic(fake, y, stage)
+        distance = on_real.mean() - on_fake.mean()
+        penalty = gradient_penalty(critic, real, fake, y, stage, mix)
+        drift = on_real.square().mean()  # keeps scores near 0, of which the distance says nothing (appendix A.1)
+        loss = -distance + options.penalty * penalty + options.drift * drift
+        _update(of_critic, loss)
+        return {"loss": loss.detach(), "distance": distance.detach(), "penalty": penalty.detach()}
+
+    def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
+        stage = growth.at(i)
+        critic.requires_grad_(True)
+        for _ in range(options.critic_steps):
+            told = judge(stage, rng)
+        critic.requires_grad_(False)
+        _, y, z = batch(stage, rng)
+        _update(of_generator, -critic(generator(z, y, stage), y, stage).mean())
+        average.update(generator)
+        return told
+
+    parts = {"generator": generator, "critic": critic, "average": average}
+    train_loop(ctx, growth.steps, {**parts, "of_generator": of_generator, "of_critic": of_critic}, step)
+    return average.module.to("cpu")
+
+
+def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()

@@ -1,0 +1,128 @@
+"""``pggan``: progressive growing of adversarial networks (Karras et al. 2018, arXiv:1710.10196), told the class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from bench.contracts import Context, Cost, Images
+from generators._gan.plugin import LatentGenerator, LatentOptions, side_of
+from generators._pggan.growth import Growth
+
+if TYPE_CHECKING:
+    from generators._gan.model import LatentModel
+
+SMALLEST = 8  # px
+
+
+class PGGANOptions(LatentOptions):
+    """``LatentOptions``, and of networks and training, by default the ``cpu`` preset for 32 px:
+
+    fade, stable   steps over which a doubled resolution is faded in, and for which it is then trained
+    batch          real images a step, a multiple of 4: the critic looks at variety in groups of 4
+    lr             of Adam with beta 0 and 0.99
+    penalty        weight of the gradient penalty (WGAN-GP)
+    drift          weight of the squared score of real images
+    ema            decay of the averaged generator that is sampled from
+    channels       width at the full resolution; it doubles with every halving,
+    most_channels  up to this
+    critic_steps   updates of the critic for one of the generator
+    balanced       equal class prior in batches, whatever the class frequencies
+    """
+
+    latent: PositiveInt = 128
+    fade: int = Field(300, ge=0)
+    stable: PositiveInt = 400
+    batch: int = Field(32, ge=4, multiple_of=4)
+    lr: PositiveFloat = 1e-3
+    penalty: PositiveFloat = 10.0
+    drift: float = Field(0.001, ge=0.0)
+    ema: float = Field(0.995, ge=0.0, lt=1.0)
+    channels: PositiveInt = 16
+    most_channels: PositiveInt = 128
+    critic_steps: PositiveInt = 1
+    balanced: bool = True
+
+    def growth(self, side: int) -> Growth:
+        """The course of training up to ``side`` pixels."""
+        return Growth(side, self.fade, self.stable)
+
+    def widths(self, side: int) -> list[int]:
+        """Channels at 4, 8, ... ``side`` pixels."""
+        levels = self.growth(side).levels
+        return [min(self.most_channels, self.channels * 2 ** (levels - 1 - i)) for i in range(levels)]
+
+
+class PGGAN(LatentGenerator):
+    """Generator and critic that grow from 4 x 4 pixels, new layers faded in; WGAN-GP, pixel norm, equalised rates.
+
+    Makes square images of 8, 16, ... 256 pixels of the class asked for. Training computes in float32 whatever the
+    precision of the run, as second derivatives are taken.
+    """
+
+    version: ClassVar[str] = "1"
+    Config = PGGANOptions
+    config: PGGANOptions
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "smoke": {
+            "fade": 3,
+            "stable": 4,
+            "batch": 8,
+            "channels": 8,
+            "most_channels": 16,
+            "latent": 16,
+            "ema": 0.9,
+            "sampling_batch": 16,
+        },
+        "cpu": {},
+        "gpu": {
+            "fade": 8_000,
+            "stable": 8_000,
+            "batch": 64,
+            "channels": 64,
+            "most_channels": 256,
+            "latent": 256,
+            "ema": 0.999,
+            "sampling_batch": 256,
+        },
+        # 600,000 images a fade and a phase (section 2), 512 latents and widths 512 to 64 (table 2), EMA 0.999.
+        "paper": {
+            "fade": 18_750,
+            "stable": 18_750,
+            "batch": 32,
+            "channels": 64,
+            "most_channels": 512,
+            "latent": 512,
+            "ema": 0.999,
+            "sampling_batch": 64,
+        },
+    }
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        """Train on ``train``; resumes from the context's checkpoint. Raises DataError for sizes it cannot make."""
+        import numpy as np
+
+        from generators._gan.model import LatentModel
+        from generators._pggan.training import train_pggan
+
+        side, o = side_of(train, "pggan", SMALLEST), self.config
+        network = train_pggan(o, train, side, ctx)
+        seen = np.unique(train.labels).tolist()
+        self._model = LatentModel(network, side, o.latent, seen, o.sampling_batch, num_classes=train.num_classes)
+
+    def cost(self, n: int, size: int) -> Cost:
+        """Cost of ``fit`` on images of ``size`` x ``size`` pixels (the next power of two), whatever ``n``."""
+        from generators._pggan.cost import pggan_cost
+
+        o, side = self.config, 2 ** max(3, (size - 1).bit_length())
+        return pggan_cost(o.growth(side), o.widths(side), o.latent, o.batch, o.critic_steps)
+
+    def _rebuild(self, state: dict[str, Any]) -> LatentModel:
+        from generators._gan.model import LatentModel
+        from generators._pggan.networks import Generator
+
+        o, side, classes = self.config, state["side"], state["num_classes"]
+        network = Generator(o.latent, o.widths(side), classes)
+        network.load_state_dict(state["network"])
+        return LatentModel(network, side, o.latent, state["seen"], o.sampling_batch, num_classes=classes)
