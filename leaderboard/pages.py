@@ -14,7 +14,8 @@ from bench.format import number
 from leaderboard import figures, run_origin, run_page
 from leaderboard.board import TrackBoard
 from leaderboard.load import Entry
-from leaderboard.markup import Html, definition_rows, tag
+from leaderboard.markup import Html, Table, definition_rows, tag
+from leaderboard.published import PublishedTable
 from leaderboard.rows import Track
 from leaderboard.track_table import Names, digest_table, table
 from leaderboard.words import CLAIM_SEEDS, cautions
@@ -45,6 +46,17 @@ def index_page(cards: Sequence[Card], unreadable: Mapping[Path, str], newest: st
     """What is ranked, how to read it, and the tracks with their first rows."""
     shown = [{**vars(card), "facts": Html(card.facts), "rows": Html(card.rows)} for card in cards]
     return _render("index.html.j2", cards=shown, unreadable=unreadable, newest=newest, runs=runs, home="index.html")
+
+
+def published_page(tables: Sequence[PublishedTable]) -> str:
+    """The tables of the literature as their authors printed them, apart from everything that is ranked."""
+    arrows = {"higher": " ↑", "lower": " ↓", "none": ""}
+    shown = []
+    for t in tables:
+        heads = [column.label.replace("_", " ") + arrows[column.better] for column in t.columns]
+        content = Table(t.title, heads, t.rows, frozenset(range(1, len(heads)))).html()
+        shown.append((t.title, t.source, t.note, t.status, content))
+    return _render("published.html.j2", tables=shown, home="index.html")
 
 
 def track_page(board: TrackBoard, pages: Names) -> str:

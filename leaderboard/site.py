@@ -13,6 +13,7 @@ from leaderboard import exchange, latex, markdown, pages, sheet
 from leaderboard.board import track_board
 from leaderboard.cache import FOLDER, Cache, key_of, write_if_changed
 from leaderboard.load import Entry, find_records, load, sha256
+from leaderboard.published import published_tables
 from leaderboard.rows import Track, assign, rows_of, tracks_of
 
 
@@ -200,6 +201,7 @@ def _write_tables(
     cards = [pages.Card(**part["card"]) for part in parts]
     texts = {
         "index.html": pages.index_page(cards, unreadable, newest, runs),
+        "published.html": pages.published_page(published_tables()),
         "leaderboard.md": markdown.document([part["markdown"] for part in parts], unreadable),
         "leaderboard.csv": sheet.document([part["sheet"] for part in parts]),
         "leaderboard.tex": latex.document([part["latex"] for part in parts]),

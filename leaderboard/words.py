@@ -66,6 +66,8 @@ def badges(line: Line) -> list[str]:
     seeds = len(line.row.sources)
     if line.standing and seeds < CLAIM_SEEDS:
         marks.append(f"{seeds} seed{'s' * (seeds > 1)}")
+    if any(entry.record.origin == "external" for entry in line.row.entries):
+        marks.append("external: scored here, trained elsewhere")
     return [mark for mark in [*marks, line.variant] if mark]
 
 

@@ -43,7 +43,7 @@ def test_build_writes_a_site_and_every_format(run: Path, tmp_path: Path) -> None
     assert result.exit_code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     tables = [f"leaderboard.{suffix}" for suffix in ("csv", "json", "md", "tex")]
-    assert names == [".cache", "index.html", *tables, "runs", "tracks"]
+    assert names == [".cache", "index.html", *tables, "published.html", "runs", "tracks"]
 
 
 def test_build_shows_what_it_can_and_says_what_it_could_not_read(run: Path, tmp_path: Path) -> None:

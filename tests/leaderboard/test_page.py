@@ -165,7 +165,12 @@ def test_every_figure_is_drawn(site: Path, table: Browser) -> None:
 @pytest.mark.parametrize("width", [400, 1600])
 def test_no_page_is_wider_than_the_screen(site: Path, browser: Browser, width: int) -> None:
     browser.screen(width)
-    for page in (site / "index.html", *(site / "tracks").glob("*.html"), site / "runs" / "a.html"):
+    for page in (
+        site / "index.html",
+        site / "published.html",
+        *(site / "tracks").glob("*.html"),
+        site / "runs" / "a.html",
+    ):
         browser.open(page.as_uri())
         assert browser.run("document.documentElement.scrollWidth") <= width, page
         texts = "[...document.querySelectorAll('main *')].filter(e => e.textContent && !e.closest('svg'))"
@@ -191,7 +196,7 @@ def axe() -> Path | None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index.html", "tracks/*.html", "runs/a.html", "runs/b.html"])
+@pytest.mark.parametrize("name", ["index.html", "published.html", "tracks/*.html", "runs/a.html", "runs/b.html"])
 def test_axe_finds_nothing_serious(site: Path, browser: Browser, name: str, scheme: str) -> None:
     checker = axe()
     if checker is None:

@@ -166,6 +166,24 @@ def test_controls_that_nobody_ran_have_a_row_that_says_so(board: Board, site: Pa
         assert "not run yet: repeat a run of this table with --generator noise" in text.replace("\\", "")
 
 
+def test_published_results_stand_apart_and_say_that_they_were_not_measured_here(site: Path) -> None:
+    from leaderboard.published import published_tables
+
+    page = (site / "published.html").read_text()
+    assert page.count("reported, not re-measured") > len(published_tables()) > 3
+    words = Page(page).text
+    for table in published_tables():
+        for row in table.rows:
+            assert set(row) - {""} <= set(words), row
+    assert "published.html" in (site / "index.html").read_text()
+
+
+def test_a_submission_from_elsewhere_is_marked(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "theirs", {"A1": (2.0, 500)}, (0,), origin="external")
+    (track,) = build(load([tmp_path])).tracks
+    assert "external: scored here, trained elsewhere" in markdown.section(track)
+
+
 def test_rows_with_equal_names_are_told_apart(tmp_path: Path) -> None:
     for i, generator in enumerate(("ldm", "ddpm")):
         make_run(tmp_path / generator, generator, {"C2": (2.0 + i / 10, 0), "A1": (2.0, 500)}, (0,), stream=i)
