@@ -40,25 +40,24 @@ def painter_tally(options: Pix2PixHDOptions, size: int) -> Tally:
             tally.residual(width, width, side // 2)
         tally.conv(width, width // 2, side)
         tally.conv(width // 2, 3, side, kernel=7)
+        tally.parameters += 7 * 7 * width * 3 + 3  # the global generator's own last layer, idle once it is enhanced
         side //= 2
     _global_generator(tally, options, channels, side)
     if not options.enhancer:
         tally.conv(width, 3, side, kernel=7)
     if options.styles:
-        for fan_in, fan_out, kernel, part in (
-            (3, 16, 5, 1),
-            (16, 32, 3, 2),
-            (32, 16, 3, 2),
-            (16, options.styles, 5, 1),
-        ):
-            tally.conv(fan_in, fan_out, size // part, kernel)
+        tally.conv(3, 16, size, kernel=5)
+        tally.conv(16, 32, size // 2)
+        tally.conv(32, 16, size)
+        tally.conv(16, options.styles, size, kernel=5)
     return tally
 
 
 def critic_tally(options: Pix2PixHDOptions, size: int) -> Tally:
     """All discriminators on one image."""
     tally = Tally()
-    widths = (OWN_CHANNELS + (options.instances == "slic") + CLASSES + 3, *options.critic_widths)
+    channels = OWN_CHANNELS + (options.instances == "slic") + CLASSES * options.label + 3
+    widths = (channels, *options.critic_widths)
     for scale in range(options.scales):
         side = max(1, size >> scale)
         for i, (fan_in, fan_out) in enumerate(pairwise(widths)):

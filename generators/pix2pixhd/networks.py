@@ -197,9 +197,9 @@ class MultiscaleDiscriminator(nn.Module):
 
 
 def build_generator(options: Pix2PixHDOptions, map_channels: int, num_classes: int) -> Any:
-    """The generator (H, W multiples of ``options.stride``): image(map + region styles, class and styles)."""
+    """The generator (H, W multiples of ``options.stride``): image(map + region styles, styles and class)."""
     channels = map_channels + options.styles
-    condition = num_classes + REGIONS * options.styles
+    condition = num_classes * options.label + REGIONS * options.styles
     inner = GlobalGenerator(channels, condition, options.widths, options.blocks)
     generator: nn.Module = EnhancedGenerator(inner, channels, condition, options) if options.enhancer else inner
     _initialise(generator)
@@ -207,8 +207,9 @@ def build_generator(options: Pix2PixHDOptions, map_channels: int, num_classes: i
 
 
 def build_discriminator(options: Pix2PixHDOptions, map_channels: int, num_classes: int) -> MultiscaleDiscriminator:
-    """The discriminators of (map, class, image)."""
-    critic = MultiscaleDiscriminator(map_channels + num_classes + 3, options.critic_widths, options.scales)
+    """The discriminators of (map, class if told, image)."""
+    channels = map_channels + num_classes * options.label + 3
+    critic = MultiscaleDiscriminator(channels, options.critic_widths, options.scales)
     _initialise(critic)
     return critic
 

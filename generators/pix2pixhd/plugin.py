@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Pix2PixHD(GeneratorBase):
     """Lesions painted over semantic maps (Wang et al. 2018, arXiv:1711.11585; Bissoto et al. 2018, arXiv:1902.03253).
 
-    The network is deterministic: an image follows from its map, its class and, with ``styles``, a description of how
-    skin, border and lesion look. All diversity comes from these. ``sample`` takes the mask of a training image of the
-    class, flips, turns and deforms it, with ``instances`` "slic" also that image's superpixels, which lay out the
-    texture; and draws a style of the class from a smoothed bootstrap, independent of the map.
+    The network is deterministic: an image follows from its map, with ``styles`` a description of how skin, border and
+    lesion look, and with ``label`` its class. All diversity comes from these. ``sample`` takes the mask of a training
+    image of the class, flips, turns and deforms it, with ``instances`` "slic" also that image's superpixels, which lay
+    out the texture; and draws a style of the class from a smoothed bootstrap, independent of the map.
     """
 
     version: ClassVar[str] = "1"
@@ -34,24 +34,26 @@ class Pix2PixHD(GeneratorBase):
             "widths": (8, 16, 16),
             "blocks": 1,
             "critic_widths": (8, 16),
+            "superpixels": 12,
             "sampling_batch": 8,
         },
         "cpu": {},
         "gpu": {
-            "steps": 100_000,
+            "steps": 40_000,
             "batch": 16,
+            "lr": 2e-4,
             "ema": 0.999,
             "widths": (64, 128, 256, 512),
             "blocks": 9,
             "critic_widths": (64, 128, 256, 512),
-            "instances": "slic",
             "superpixels": 200,
             "maps": 1000,
             "sampling_batch": 64,
         },
         "paper": {
-            "steps": 400_000,
+            "steps": 600_000,
             "batch": 1,
+            "lr": 2e-4,
             "ema": 0.0,
             "widths": (64, 128, 256, 512, 1024),
             "blocks": 9,
@@ -59,7 +61,7 @@ class Pix2PixHD(GeneratorBase):
             "critic_widths": (64, 128, 256, 512),
             "scales": 3,
             "styles": 0,
-            "instances": "slic",
+            "label": True,
             "superpixels": 400,
             "maps": 500,
             "augment": "flips",
@@ -83,10 +85,9 @@ class Pix2PixHD(GeneratorBase):
         """The weights behind the perceptual loss, where it is used; raises ConfigError if they are not at hand."""
         if not config.perceptual:
             return {}
-        from bench.weights import locate, verify
+        from bench.weights import verify
 
-        locate("vgg16")
-        return {"vgg16": verify("vgg16")}
+        return {"lpips-vgg": verify("lpips-vgg")}
 
     def fit(self, train: Images, ctx: Context) -> None:
         """Train on the images of ``train`` that have a lesion mask; resumes from the context's checkpoint.

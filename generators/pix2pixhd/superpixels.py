@@ -97,18 +97,26 @@ def _means(points: Floats, ids: NDArray[np.int64], count: int) -> Floats:
 
 
 def _absorbed(pairs: NDArray[np.int64], sizes: NDArray[np.int64], smallest: int) -> NDArray[np.int64]:
-    """Piece that each piece becomes part of: small ones, the smallest first, join their largest neighbour."""
-    target = np.arange(len(sizes))
-    size = sizes.copy()
-    touching = np.unique(pairs[:, pairs[0] != pairs[1]], axis=1)
-    touching = np.concatenate([touching, touching[::-1]], axis=1)
-    for small in np.argsort(sizes, kind="stable"):
-        if size[target[small]] >= smallest or target[small] != small:
-            continue
-        others = np.unique(target[touching[1, touching[0] == small]])
-        others = others[others != small]
-        if len(others):
-            into = others[np.argmax(size[others])]
-            size[into] += size[small]
-            target[target == small] = into
-    return target
+    """Piece that each piece becomes part of: small ones, the smallest first, join their largest neighbour.
+
+    ``pairs`` int [2, E]: pieces of neighbouring pixels; ``sizes`` int [P] in pixels.
+    """
+    size, parent = sizes.tolist(), list(range(len(sizes)))
+    around: list[set[int]] = [set() for _ in parent]
+    for a, b in np.unique(pairs[:, pairs[0] != pairs[1]], axis=1).T.tolist():
+        around[a].add(b)
+        around[b].add(a)
+
+    def root(piece: int) -> int:
+        while parent[piece] != piece:
+            piece = parent[piece]
+        return piece
+
+    for piece in np.argsort(sizes, kind="stable").tolist():
+        others = {root(other) for other in around[piece]} - {piece}
+        if size[piece] < smallest and others:
+            into = max(others, key=lambda other: (size[other], -other))
+            parent[piece] = into
+            size[into] += size[piece]
+            around[into] |= around[piece]
+    return np.array([root(piece) for piece in range(len(parent))])

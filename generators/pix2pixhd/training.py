@@ -24,8 +24,9 @@ class Painter(nn.Module):
 
     def __init__(self, options: Pix2PixHDOptions, mask_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.stride, self.num_classes = options.stride, num_classes
+        self.stride, self.told = options.stride, num_classes * options.label
         self.channels = map_channels(mask_channels, options.instances == "slic")
+        self.num_classes = num_classes
         self.generator = build_generator(options, self.channels, num_classes)
         self.encoder = StyleEncoder(options.styles) if options.styles else None
 
@@ -42,13 +43,17 @@ class Painter(nn.Module):
         """Images [B, 3, H, W] in (-1, 1) of maps [B, C, H, W], classes int64 [B] and styles [B, D]."""
         return self.call(self.generator, semantic, labels, styles)
 
+    def one_hot(self, labels: Tensor) -> Tensor:
+        """Classes int64 [B] as the networks are told them: float32 [B, K], or [B, 0]."""
+        return F.one_hot(labels, self.num_classes).float()[:, : self.told]
+
     def call(self, generator: Any, semantic: Tensor, labels: Tensor, styles: Tensor) -> Tensor:
         """As :meth:`forward` with another network; sides are padded to what it can halve, and cropped again."""
         height, width = semantic.shape[2:]
         placed = placed_styles(styles, regions(semantic)) if styles.shape[1] else semantic[:, :0]
         x = torch.cat([semantic, placed], dim=1)
         x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
-        c = torch.cat([F.one_hot(labels, self.num_classes).float(), styles], dim=1)
+        c = torch.cat([styles, self.one_hot(labels)], dim=1)
         image: Tensor = generator(x, c)
         return image[:, :, :height, :width].float()
 
@@ -84,7 +89,7 @@ class Trainer:
             group["lr"] = self.options.lr * factor
         with autocast(self.ctx):
             real, semantic, fake = self._paint(i, real, semantic, labels)
-        constant = F.one_hot(labels, self.painter.num_classes).float()[:, :, None, None]
+        constant = self.painter.one_hot(labels)[:, :, None, None]
         shown = torch.cat([semantic, constant.expand(-1, -1, *semantic.shape[2:])], dim=1)
         seen = self._critic_step(shown, real, fake.detach())
         return {**seen, **self._painter_step(shown, real, fake)}
