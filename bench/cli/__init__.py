@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli import compare, doctor, measure, plan, plugins, run, selfcheck, show
+from bench.cli import compare, doctor, measure, plan, plugins, run, selfcheck, show, throughput
 from bench.cli.group import BenchGroup
 
 app = typer.Typer(
@@ -35,5 +35,5 @@ def _root(
     return None
 
 
-for module in (run, plan, plugins, show, compare, measure, selfcheck, doctor):
+for module in (run, plan, plugins, show, compare, measure, selfcheck, doctor, throughput):
     module.add_to(app)

@@ -1,0 +1,177 @@
+"""The sweep tells the time that was spent: generators that sleep, count and fail, timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.contracts import Context, GeneratorBase, Images, Labels, Options
+from bench.errors import ConfigError
+from bench.pixels import UInt8
+from bench.sweep import Speed, counted, sweep
+from bench.testkit import tiny_images
+from bench.timing import Clock, EnergyMeter
+
+SECONDS_A_STEP, SECONDS_AN_IMAGE = 0.02, 0.004
+
+
+class Sleeper(GeneratorBase):
+    """Spends a known time and no work."""
+
+    class Config(Options):
+        """``too_many``: a batch at which memory is said to run out."""
+
+        steps: int = 100
+        batch: int = 8
+        sampling_batch: int = 8
+        too_many: int = 1000
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        if self.config.batch >= self.config.too_many:
+            raise RuntimeError("out of memory: tried to allocate 1 TiB\nand more")
+        for i in range(self.config.steps):
+            time.sleep(SECONDS_A_STEP)
+            ctx.log(i + 1, self.config.steps, loss=0.0)
+
+    def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
+        assert len(labels) == self.config.sampling_batch
+        time.sleep(SECONDS_AN_IMAGE * len(labels))
+        return np.zeros((len(labels), 16, 16, 3), dtype=np.uint8)
+
+
+class Multiplier(Sleeper):
+    """Multiplies a [batch, 8] by an [8, 5] matrix each step, and two of them a sample."""
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        import torch
+
+        for i in range(self.config.steps):
+            torch.ones(self.config.batch, 8) @ torch.ones(8, 5)
+            ctx.log(i + 1, self.config.steps)
+
+    def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
+        import torch
+
+        with torch.inference_mode():
+            torch.ones(2 * len(labels), 8) @ torch.ones(8, 5)
+        return np.zeros((len(labels), 16, 16, 3), dtype=np.uint8)
+
+
+class Whole(GeneratorBase):
+    """Fits at once, without steps or options."""
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        time.sleep(0.2)
+
+    def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
+        time.sleep(0.02)
+        return np.zeros((len(labels), 16, 16, 3), dtype=np.uint8)
+
+
+def rows(cls: Any, batches: list[int], steps: int = 10, calls: int = 5, **options: Any) -> dict[tuple[str, int], Speed]:
+    config = cls.Config(**options)
+
+    def make(changes: Mapping[str, Any]) -> Any:
+        return cls(cls.Config(**{**config.model_dump(), **changes}))
+
+    found = sweep(make, config, tiny_images(10), batches, device="cpu", precision="fp32", steps=steps, calls=calls)
+    return {(row.phase, row.batch): row for row in found}
+
+
+def test_a_generator_that_sleeps_is_timed_within_5_percent() -> None:
+    found = rows(Sleeper, [4, 16])
+    for batch in (4, 16):
+        fit, sample = found["fit", batch], found["sample", batch]
+        assert fit.images == 10 * batch
+        assert fit.images_per_second == pytest.approx(batch / SECONDS_A_STEP, rel=0.05)
+        assert fit.ms_p50 == pytest.approx(1000 * SECONDS_A_STEP / batch, rel=0.05)
+        assert sample.images == 5 * batch
+        assert sample.images_per_second == pytest.approx(1 / SECONDS_AN_IMAGE, rel=0.05)
+        assert sample.ms_p50 == pytest.approx(1000 * SECONDS_AN_IMAGE, rel=0.05)
+        assert sample.ms_p95 is not None
+        assert sample.ms_p95 >= sample.ms_p50
+        assert fit.flops is None
+        assert sample.flops is None
+
+
+def test_operations_are_those_of_one_image() -> None:
+    found = rows(Multiplier, [3], calls=1)
+    assert found["fit", 3].flops == 2 * 8 * 5
+    assert found["sample", 3].flops == 2 * 2 * 8 * 5
+
+
+def test_a_batch_that_does_not_fit_is_a_row_with_its_reason() -> None:
+    found = rows(Sleeper, [4, 16], calls=1, too_many=16)
+    assert found["fit", 16].error == "out of memory: tried to allocate 1 TiB"
+    assert found["fit", 16].images_per_second is None
+    assert not found["fit", 4].error
+    assert not found["sample", 16].error
+
+
+def test_a_generator_without_steps_is_timed_as_a_whole() -> None:
+    found = rows(Whole, [2])
+    fit = found["fit", 20]
+    assert fit.images == 20
+    assert fit.seconds == pytest.approx(0.2, rel=0.05)
+    assert found["sample", 2].images_per_second == pytest.approx(100, rel=0.05)
+
+
+def test_batch_sizes_below_one_are_refused() -> None:
+    with pytest.raises(ConfigError, match="batch sizes must be 1 or more, got 0"):
+        rows(Sleeper, [0])
+
+
+def test_clock_gives_the_intervals_between_marks() -> None:
+    clock = Clock("cpu")
+    for pause in (0.03, 0.06):
+        clock.mark()
+        time.sleep(pause)
+    clock.mark()
+    np.testing.assert_allclose(clock.seconds(), [0.03, 0.06], rtol=0.05)
+
+
+@pytest.mark.gpu
+def test_events_time_work_that_is_still_queued() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    x, clock = torch.randn(4096, 4096, device="cuda"), Clock("cuda")
+    for _ in range(3):
+        clock.mark()
+        for _ in range(20):
+            x @ x
+    clock.mark()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(20):
+        x @ x
+    torch.cuda.synchronize()
+    assert clock.seconds()[-1] == pytest.approx(time.perf_counter() - start, rel=0.2)
+
+
+def test_energy_is_read_from_the_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.timing.RAPL", tmp_path)
+    assert EnergyMeter("cpu").joules() is None
+    for package in (0, 1):
+        (tmp_path / f"intel-rapl:{package}").mkdir()
+        (tmp_path / f"intel-rapl:{package}" / "energy_uj").write_text("1000000\n")
+    meter = EnergyMeter("cpu")
+    assert meter.source == "RAPL"
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("3500000\n")
+    assert meter.joules() == 2.5
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("0\n")
+    assert meter.joules() is None  # wrapped around
+
+
+def test_operations_are_counted_in_inference_mode_too() -> None:
+    import torch
+
+    with counted() as found, torch.inference_mode():
+        torch.nn.Conv2d(3, 4, 3)(torch.ones(2, 3, 10, 10))
+    assert found[0] == 2 * 2 * 4 * 64 * 27
