@@ -20,6 +20,7 @@ from bench.folds import grouped_folds
 from bench.heldout import HeldOut
 from bench.keys import digest, stage_seed
 from bench.pixels import PixelArray, UInt8, take_rows
+from bench.steering import Steering
 from bench.store import Stored
 from bench.throughput import timed_call
 from bench.workbench import Workbench
@@ -69,7 +70,7 @@ class Outcome:
     primary: list[tuple[str, str]] = field(default_factory=list)
 
 
-class Lab:
+class Lab(Steering):
     """A protocol's laboratory for one seed.
 
     train, val_select, val_thresh: real images (see the splits); ``task``; ``seed``. Every method is a stage: called
@@ -129,13 +130,19 @@ class Lab:
         wanted = [m for m in vars(capability) if callable(getattr(capability, m, None)) and not m.startswith("_")]
         return all(callable(getattr(fitted.cls, m, None)) for m in wanted)
 
-    def sample(self, generator: Fitted, labels: Labels, *, stream: str) -> Images:
-        """One synthetic image for each of ``labels`` int64 [M]; ``stream`` names the random stream."""
+    def sample(self, generator: Fitted, labels: Labels, *, stream: str, codes: Labels | None = None) -> Images:
+        """One synthetic image for each of ``labels`` int64 [M]; ``stream`` names the random stream.
+
+        ``codes`` int64 [M]: what the generator is asked for instead, where it was fitted on finer classes.
+        """
+        asked = labels if codes is None else codes
 
         def draw(model: Any, ctx: StageContext, rows: slice) -> UInt8:
-            return model.sample(labels[rows], ctx)  # type: ignore[no-any-return]
+            return model.sample(asked[rows], ctx)  # type: ignore[no-any-return]
 
         inputs = {"labels": digest(labels.tolist())}
+        if codes is not None:
+            inputs["codes"] = digest(codes.tolist())
         return self._generate("sample", generator, labels, None, inputs, stream, draw)
 
     def vary(self, generator: Fitted, images: Images, *, strength: float, stream: str) -> Images:

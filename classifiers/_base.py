@@ -111,6 +111,13 @@ class NetworkClassifier(ClassifierBase):
 
         return features(self._ready(pixels, ctx), pixels, ctx.device, self.block)
 
+    def logits(self, x: Any, ctx: Context) -> Any:
+        """Scores before the softmax, tensor [B, K], of a float tensor [B, 3, H, W] in 0..1, differentiable in ``x``.
+
+        The network itself gets no gradient. Raises as :meth:`predict`.
+        """
+        return self._ready(x.permute(0, 2, 3, 1), ctx).requires_grad_(False)(x)
+
     def save(self, folder: Path) -> None:
         """Write weights (safetensors) and the rest (JSON) into ``folder``."""
         from bench.trees import save_tree

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import registry
-from bench.contracts import Images, Options, concatenate
+from bench.contracts import Images, Options, Probabilities, Threshold, concatenate
 from bench.data.invariants import check_subset
 from bench.errors import CapabilityError, StageError
 from bench.keys import stage_seed
@@ -84,7 +84,7 @@ class Adversarial:
         strategy = self._strategy(lab, generator)
         base = lab.fit_classifier(lab.train, title="C0 real only")
         judge = lab.fit_classifier(lab.train, title="independent label check", stream="independent")
-        rounds = self._rounds(lab, generator, strategy, base, self._check(lab, judge))
+        rounds = self._rounds(lab, generator, strategy, base, judge)
 
         guided = [
             Arm(r.classifier, lab.train + extra, f"real + {len(extra)} guided synthetic")
@@ -97,14 +97,18 @@ class Adversarial:
         primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
         return Outcome(arms, generator, added, lab.ledger, primary)
 
-    def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, check: Check) -> list[Round]:
+    def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, judge: Fitted) -> list[Round]:
         newest, synthetic = base, lab.train.take([])
         rounds: list[Round] = []
-        hard = lab.train
+        threshold, check = lab.threshold(base, "youden"), self._check(lab, judge)
         for r in range(1, self.config.rounds + 1):
             if r == 1 or self.config.remine:
-                hard = self._mine(lab, base, synthetic, r)
-            guidance = Guidance(generator, newest, hard, self.config.per_case, check, stream=f"round{r}")
+                extra = synthetic if len(synthetic) else None
+                probabilities = lab.crossfit(lab.train, folds=self.config.folds, extra=extra)
+                hard = self._mine(lab, probabilities, threshold, r)
+            guidance = Guidance(
+                generator, newest, judge, hard, probabilities, threshold, self.config.per_case, check, f"round{r}"
+            )
             answer = strategy.answer(lab, guidance)
             accepted = answer.made.take(answer.accepted)
             if not len(accepted):
@@ -120,10 +124,9 @@ class Adversarial:
             rounds.append(Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images)))
         return rounds
 
-    def _mine(self, lab: Lab, base: Fitted, synthetic: Images, r: int) -> Images:
-        probabilities = lab.crossfit(lab.train, folds=self.config.folds, extra=synthetic if len(synthetic) else None)
+    def _mine(self, lab: Lab, probabilities: Probabilities, threshold: Threshold, r: int) -> Images:
         rows = hard_cases(
-            lab.train, probabilities, lab.task.positive, lab.threshold(base, "youden"),
+            lab.train, probabilities, lab.task.positive, threshold,
             p_true_below=self.config.p_true_below, drop_highest=self.config.drop_highest,
         )  # fmt: skip
         if not len(rows):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from bench.contracts import Images
+from bench.contracts import Images, Probabilities, Threshold
 from bench.lab import Fitted, Lab
 
 Check = Callable[[Images], NDArray[np.bool_]]
@@ -21,15 +21,21 @@ class Guidance:
     """What a strategy is given in one round.
 
     generator, classifier  the fitted generator and the newest classifier
+    judge                  an independently seeded classifier
     hard                   the hard cases of train, hardest first
+    probabilities          out-of-fold probabilities float32 [N, K] of all of train
+    threshold              cut on the positive score, fitted on val_thresh
     per_case               images wanted for each hard case
-    check                  Images [n] -> bool [n]: does an independent classifier accept the label
+    check                  Images [n] -> bool [n]: does the judge accept the label
     stream                 name of the random stream of this round
     """
 
     generator: Fitted
     classifier: Fitted
+    judge: Fitted
     hard: Images
+    probabilities: Probabilities
+    threshold: Threshold
     per_case: int
     check: Check
     stream: str

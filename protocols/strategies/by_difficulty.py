@@ -1,0 +1,65 @@
+"""A generator that knows how hard a case is, and is asked for hard ones: works with any conditional generator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bench.contracts import Images, Options
+from bench.keys import digest
+from bench.lab import Lab
+from protocols.difficulty import FUNCTIONS, difficulty_bins
+from protocols.strategies.base import Answer, Guidance
+
+
+class ByDifficulty:
+    """Fit the generator on class x difficulty bin instead of class, then draw from one bin of each class.
+
+    Difficulty comes from out-of-fold predictions on train. The bins of a class hold equally many of its cases; the
+    share ``drop_highest`` of the hardest, mostly label noise, is a bin of its own that is never asked for.
+    """
+
+    version = "1"
+    needs = None
+    from_images = False
+
+    class Config(Options):
+        """``measure`` of difficulty; ``bins``, easiest first; ``ask`` the bin drawn from (None: the second hardest)."""
+
+        measure: Literal["loss", "margin", "entropy", "misclassified", "edge"] = "loss"
+        bins: int = Field(4, ge=2)
+        ask: int | None = Field(None, ge=0)
+        drop_highest: float = Field(0.05, ge=0, lt=1)
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config or self.Config()
+
+    def answer(self, lab: Lab, guidance: Guidance) -> Answer:
+        """One image for every wanted hard case, from the chosen bin of its class, that keeps its label."""
+        fine, bins = self._binned(lab, guidance), self.config.bins + 1
+        generator = lab.fit_generator(fine)
+        labels = guidance.wanted().labels
+        ask = max(0, self.config.bins - 2) if self.config.ask is None else min(self.config.ask, self.config.bins - 1)
+        made = lab.sample(generator, labels, stream=guidance.stream, codes=labels * bins + ask)
+        accepted = guidance.check(made)
+        return Answer(made, accepted, {"label_check": int((~accepted).sum())})
+
+    def _binned(self, lab: Lab, guidance: Guidance) -> Images:
+        train = lab.train
+        difficulty = FUNCTIONS[self.config.measure](
+            guidance.probabilities, train.labels, lab.task.positive, guidance.threshold.value
+        )
+        bins = difficulty_bins(difficulty, train.labels, self.config.bins, self.config.drop_highest)
+        count = self.config.bins + 1
+        names = tuple(f"{name}, difficulty {b}" for name in train.class_names for b in range(count))
+        return relabelled(train, train.labels * count + bins, names)
+
+
+def relabelled(images: Images, labels: NDArray[np.int64], class_names: tuple[str, ...]) -> Images:
+    """The same pixels under other labels int64 [N]."""
+    key = digest([images.key, labels.tolist(), list(class_names)])
+    return replace(images, labels=labels.astype(np.int64), class_names=class_names, key=key)

@@ -1,0 +1,138 @@
+"""Guidance strategies: what each asks of a generator, what it makes, and what the ledger says of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.contracts import Threshold
+from bench.errors import CapabilityError
+from bench.record import Record
+from bench.run import execute
+from bench.steering import moved_latents
+from protocols.difficulty import FUNCTIONS, cross_entropy, difficulty_bins, gaussian_hardness, hard_cases
+from protocols.strategies.guard import as_jpeg, blurred
+from tests.worlds import small_config
+
+SMALL = ["data.options.n_train=400", "data.options.n_test=200", "replicates=200", 'protocol.arms=["C1","C3"]']
+FAST = [
+    "generator.steps=6", "generator.ae_steps=6", "generator.sampling_steps=3", "generator.finetune_steps=3",
+    "generator.token_steps=3", "generator.inversion_steps=3", "protocol.max_cases=12",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("strategies")
+
+
+def run(folder: Path, strategy: str, generator: str = "ldm", *more: str) -> Record:
+    sets = [*SMALL, *(FAST if generator == "ldm" else ["protocol.max_cases=12"]), f"protocol.strategy={strategy}"]
+    return execute(small_config(folder, generator=generator, sets=[*sets, "protocol.label_check=0", *more])).record
+
+
+@pytest.mark.parametrize("strategy", ["vary", "rejection", "difficulty", "guided", "finetune", "token", "neighbours"])
+def test_every_strategy_runs_on_a_latent_model_with_its_controls(folder: Path, strategy: str) -> None:
+    record = run(folder, strategy)
+    assert not record.failures
+    arms = {arm.name: arm for arm in record.arms}
+    from_images = strategy in ("vary", "finetune", "token", "neighbours")
+    assert set(arms) == {"C0", "guided", "C1"} | ({"C3"} if from_images else set())
+    assert arms["guided"].n_synthetic > 0
+    (entry,) = (e for e in record.ledger if e["event"] == "round")
+    assert entry["made"] >= entry["accepted"] > 0
+    assert entry["mined_from"] == "train, out of fold"
+    if from_images:
+        assert arms["C3"].n_synthetic == arms["guided"].n_synthetic
+
+
+def test_strategies_share_the_fits_they_have_in_common(folder: Path) -> None:
+    first, second = run(folder, "vary"), run(folder, "neighbours")
+    fitted = [
+        {s.key for s in r.stages if s.stage in ("fit", "train") and "round" not in s.name} for r in (first, second)
+    ]
+    assert fitted[0] == fitted[1]
+
+
+def test_a_generator_that_lacks_the_capability_is_told_of_before_anything_is_guided(folder: Path) -> None:
+    with pytest.raises(CapabilityError, match="needs a generator with CanInvert, 'copy' lacks it"):
+        run(folder, "neighbours", "copy")
+
+
+def test_difficulty_works_with_a_generator_that_only_samples(folder: Path) -> None:
+    record = run(folder, "difficulty", "pca-gaussian")
+    assert not record.failures
+    assert any(s.name == "fit pca-gaussian" for s in record.stages)
+    assert len({s.key for s in record.stages if s.name == "fit pca-gaussian"}) == 2  # by class, and by class and bin
+
+
+def test_measures_of_difficulty_on_a_case_by_hand() -> None:
+    p = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], dtype=np.float32)
+    y = np.array([0, 0, 1])
+    found = {name: measure(p, y, 1, 0.5) for name, measure in FUNCTIONS.items()}
+    assert found["loss"] == pytest.approx(-np.log([0.9, 0.4, 0.8]), rel=1e-6)
+    assert found["margin"] == pytest.approx([-0.8, 0.2, -0.6], abs=1e-6)
+    assert found["entropy"][1] == pytest.approx(-(0.4 * np.log(0.4) + 0.6 * np.log(0.6)), rel=1e-6)
+    assert found["misclassified"].tolist() == [0, 1, 0]
+    assert found["edge"] == pytest.approx([-0.4, -0.1, -0.3], abs=1e-6)
+
+
+def test_gaussian_hardness_is_the_log_likelihood_ratio_of_two_gaussians() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 4000)
+    x = rng.normal(size=(8000, 3)) + y[:, None] * np.array([2.0, 0, 0])
+    expected = np.where(y == 0, 2 * x[:, 0] - 2, 2 - 2 * x[:, 0])  # of unit Gaussians at 0 and 2
+    assert np.abs(gaussian_hardness(x, y) - expected).max() < 0.5
+    assert np.corrcoef(gaussian_hardness(x, y), expected)[0, 1] > 0.999
+    shifted = gaussian_hardness(x + 100, y)
+    assert shifted == pytest.approx(gaussian_hardness(x, y), abs=1e-6)
+
+
+def test_bins_hold_equally_many_and_the_hardest_are_apart() -> None:
+    rng = np.random.default_rng(0)
+    difficulty, y = rng.random(200), np.arange(200) % 2
+    bins = difficulty_bins(difficulty, y, 4, 0.1)
+    for k in (0, 1):
+        counts = np.bincount(bins[y == k], minlength=5)
+        assert counts[4] == 10
+        assert counts[:4].max() - counts[:4].min() <= 1
+        edges = [difficulty[(y == k) & (bins == b)] for b in range(5)]
+        assert all(a.max() <= b.min() for a, b in pairwise(edges))
+
+
+def test_hard_cases_leave_out_the_highest_loss() -> None:
+    from bench.testkit import tiny_images
+
+    images = tiny_images(20, 16)
+    p = np.random.default_rng(0).dirichlet([1, 1], len(images)).astype(np.float32)
+    rows = hard_cases(images, p, 1, Threshold("youden", 0.5, "val_thresh", ""), drop_highest=0.1)
+    loss = cross_entropy(p, images.labels)
+    assert np.all(np.diff(loss[rows]) <= 0)
+    assert loss[rows].max() < np.sort(loss)[-4:].min() + 1e-12
+
+
+def test_the_guard_takes_away_what_only_pixels_carry() -> None:
+    """Noise of single pixels does not survive a blur; a broad spot survives blur and JPEG."""
+    rng = np.random.default_rng(0)
+    flat = np.full((2, 32, 32, 3), 128, dtype=np.uint8)
+    noisy = (flat + rng.integers(-8, 9, flat.shape)).astype(np.uint8)
+    assert blurred(noisy).std() < 0.4 * noisy.std()
+    spot = flat.copy()
+    spot[:, 8:24, 8:24] = 60
+    for alter in (blurred, as_jpeg):
+        assert abs(alter(spot)[:, 14:18, 14:18].mean() - 60) < 3
+        assert alter(spot).dtype == np.uint8
+
+
+def test_latents_move_by_the_stated_share_and_keep_their_length() -> None:
+    z = np.random.default_rng(0).normal(size=(50, 4, 8, 8)).astype(np.float32)
+    lengths = np.linalg.norm(z.reshape(50, -1), axis=1)
+    for step in (0.1, 1.0, 2.0):
+        moved = moved_latents(z, step, seed=3)
+        assert np.linalg.norm(moved.reshape(50, -1), axis=1) == pytest.approx(lengths, rel=1e-5)
+        assert np.linalg.norm((moved - z).reshape(50, -1), axis=1) / lengths == pytest.approx(step, rel=1e-5)
+    moved = moved_latents(z, 0.1, seed=3)
+    assert np.array_equal(moved[:10], moved_latents(z[:10], 0.1, seed=3))
