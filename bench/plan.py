@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -164,7 +164,9 @@ def _walk_fidelity(bench: PlanningBench, world: World, lab: Lab, generator: Any,
             space.features(part, title)
         with suppress(NotMade):
             evaluate.measure_fidelity(bench, space, lab.train, reference, images)
-    for look in (*inspections(lab, generator, reference, sample), partial(inspect_reals, lab, reference)):
+    looks: list[Callable[[], object]] = [*inspections(lab, generator, reference, sample)]
+    looks.append(partial(inspect_reals, lab, reference))
+    for look in looks:
         with suppress(NotMade):
             look()
     with suppress(NotMade):

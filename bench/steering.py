@@ -22,6 +22,7 @@ from bench.pixels import UInt8
 
 if TYPE_CHECKING:
     from bench.lab import Fitted
+    from bench.workbench import Workbench
 
 Objective = Literal["loss", "entropy"]
 
@@ -30,9 +31,11 @@ class Steering:
     """What a laboratory offers to guidance strategies beyond sampling and varying."""
 
     if TYPE_CHECKING:
-        bench: Any
+        bench: Workbench
         can: Callable[[Fitted, type], bool]
-        loaded: Callable[[Fitted], Any]
+
+        def loaded(self, fitted: Fitted) -> Any: ...
+
         _generate: Callable[..., Images]
         _check_origin: Callable[..., None]
 
@@ -54,7 +57,7 @@ class Steering:
             score = score_of(self.loaded(classifier), ctx, objective)
             return model.guide(labels[rows], ctx, score, scale)  # type: ignore[no-any-return]
 
-        inputs = {"labels": digest(labels.tolist()), "classifier": classifier.key}
+        inputs: dict[str, Any] = {"labels": digest(labels.tolist()), "classifier": classifier.key}
         inputs |= {"objective": objective, "scale": scale}
         return self._generate("guide", generator, labels, None, inputs, stream, draw)
 

@@ -45,7 +45,7 @@ class Pixels:
         """float32 [N, 3 side²] of N uint8 images [H, W, 3]."""
         from bench.metrics import pixel_features
 
-        if getattr(pixels, "ndim", 0) == 4:
+        if isinstance(pixels, np.ndarray) and pixels.ndim == 4:
             return pixel_features(pixels, self.config.side)
         images = (np.asarray(pixels[i]) for i in range(len(pixels)))
         rows = [pixel_features(image[None], self.config.side) for image in images]

@@ -83,7 +83,7 @@ def _trace_of_root(x: Moments, y: Moments) -> float | None:
     could show: one Cholesky factor instead of two, and products of triangles."""
     if y.covariance is None or x.covariance is None or len(x.mean) < 256 or not x.is_triangular:
         return None
-    return _sum_of_roots(np.linalg.eigvalsh(_congruence(x.factor, y.covariance)))
+    return _sum_of_roots(np.asarray(np.linalg.eigvalsh(_congruence(x.factor, y.covariance)), dtype=np.float64))
 
 
 def _congruence(upper: Float, symmetric: Float, block: int = 256) -> Float:
@@ -158,7 +158,7 @@ def _norm_by_eigenvalues(matrix: Float, tolerance: float) -> float | None:
     empty = bool(np.abs(matrix.sum(axis=0)).max() <= 1e-12 * np.sqrt(scale) * len(gram))
     if empty:
         gram += scale / len(gram)
-    total = _sum_of_roots(np.linalg.eigvalsh(gram), tolerance)
+    total = _sum_of_roots(np.asarray(np.linalg.eigvalsh(gram), dtype=np.float64), tolerance)
     return None if total is None else total - (np.sqrt(scale) if empty else 0.0)
 
 
