@@ -19,7 +19,7 @@ class DCGANOptions(LatentOptions):
     """``LatentOptions``, and of networks and training, by default the ``cpu`` preset for 32 px:
 
     classes         separate (a pair of networks for every class, as Frid-Adar et al. 2018, arXiv:1803.01229) or
-                    conditional (one pair that is told the label)
+                    conditional (one pair that is told the label; on 5,600 images it alone collapsed)
     steps, batch    updates of each pair of networks, and real images an update
     lr, beta1       of Adam (section 4 of the DCGAN paper: 2e-4 and 0.5)
     channels        width at half the resolution; it doubles with every halving,
