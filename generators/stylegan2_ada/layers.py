@@ -85,7 +85,10 @@ class Convolution(nn.Module):
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated 3x3 convolution to ``resolution``, noise, bias, leaky ReLU. ``up``: from half the resolution."""
+    """Modulated 3x3 convolution to ``resolution``, noise, bias, leaky ReLU. ``up``: from half the resolution.
+
+    Noise is fresh, the stored map, none, or a tensor [B, 1, R, R] that is given.
+    """
 
     def __init__(
         self, fan_in: int, fan_out: int, w_dim: int, resolution: int, *, up: bool = False, clamp: float | None = None
@@ -100,7 +103,7 @@ class SynthesisLayer(nn.Module):
         self.up, self.resolution, self.clamp = up, resolution, clamp
         self.form: Form = "scale"
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode | Tensor) -> Tensor:
         noise = self._noise(x, noise_mode)
         x = modulated_conv2d(
             x,
@@ -115,7 +118,9 @@ class SynthesisLayer(nn.Module):
         )
         return activate(x, None if self.clamp is None else self.clamp * LRELU_GAIN)
 
-    def _noise(self, x: Tensor, mode: NoiseMode) -> Tensor | None:
+    def _noise(self, x: Tensor, mode: NoiseMode | Tensor) -> Tensor | None:
+        if isinstance(mode, Tensor):
+            return mode
         if mode == "random":
             return torch.randn(len(x), 1, self.resolution, self.resolution, device=x.device)
         return self.noise_const if mode == "const" else None

@@ -35,11 +35,16 @@ class StyleModel:
         discriminators: Sequence[Discriminator | None],
         *,
         width: int = 64,
-        noise: NoiseMode = "const",
+        noise: NoiseMode = "random",
     ) -> None:
         self.shape, self.num_classes, self.width, self.noise = shape, num_classes, width, noise
         self.generators = [None if g is None else g.to("cpu").eval().requires_grad_(False) for g in generators]
         self.discriminators = [None if d is None else d.to("cpu").eval().requires_grad_(False) for d in discriminators]
+
+    @property
+    def still_noise(self) -> NoiseMode:
+        """Noise of an image that is a function of its latents alone."""
+        return "none" if self.noise == "none" else "const"
 
     @property
     def per_class(self) -> bool:
@@ -52,30 +57,38 @@ class StyleModel:
         _check_shape("latents z", z, (len(labels), self.shape.z_dim))
         out = np.empty((len(labels), self.shape.w_dim), dtype=np.float32)
 
-        def mapped(g: Generator, zs: Tensor, c: Tensor | None) -> Tensor:
+        def mapped(g: Generator, zs: Tensor, c: Tensor | None, _: NDArray[np.int64]) -> Tensor:
             return g.mapping(zs, c, psi)[:, 0]
 
         return self._run(out, z, labels, ctx, mapped)
 
     @torch.inference_mode()
-    def render(self, w: Float32, labels: Labels, ctx: Context) -> Float32:
-        """Images float32 [M, R, R, 3] in 0..255, neither rounded nor clipped, of w [M, w_dim] or [M, L, w_dim]."""
+    def render(self, w: Float32, labels: Labels, ctx: Context, *, own_noise: bool = False) -> Float32:
+        """Images float32 [M, R, R, 3] in 0..255, neither rounded nor clipped, of w [M, w_dim] or [M, L, w_dim].
+
+        ``own_noise``: that of row i depends on the seed and i; else all have the stored noise, or none.
+        """
         side, layers = self.shape.resolution, self.shape.num_ws
         if w.ndim == 2:
             w = np.broadcast_to(w[:, None], (len(w), layers, w.shape[1]))
         _check_shape("latents w", w, (len(labels), layers, self.shape.w_dim))
         out = np.empty((len(labels), side, side, 3), dtype=np.float32)
 
-        def rendered(g: Generator, ws: Tensor, c: Tensor | None) -> Tensor:
-            return (g.synthesis(ws, self.noise) + 1.0).mul(127.5).permute(0, 2, 3, 1)
+        def rendered(g: Generator, ws: Tensor, c: Tensor | None, rows: NDArray[np.int64]) -> Tensor:
+            noise: Any = image_noise(rows, g.synthesis.noise_sides, ctx) if own_noise else self.still_noise
+            return (g.synthesis(ws, noise) + 1.0).mul(127.5).permute(0, 2, 3, 1)
 
         return self._run(out, w, labels, ctx, rendered)
 
     def sample(self, labels: Labels, ctx: Context, psi: float) -> UInt8:
-        """One image for each of ``labels`` int64 [M], uint8 [M, R, R, 3]: z of image i depends on the seed and i."""
+        """One image for each of ``labels`` int64 [M], uint8 [M, R, R, 3]: image i depends on the seed and i alone.
+
+        With ``noise`` "random" every image has noise of its own, as in training.
+        """
         self.check_labels(labels)
         z = image_latents(len(labels), self.shape.z_dim, ctx.seed)
-        return to_uint8(self.render(self.map(z, labels, ctx, psi), labels, ctx))
+        w = self.map(z, labels, ctx, psi)
+        return to_uint8(self.render(w, labels, ctx, own_noise=self.noise == "random"))
 
     def network(self, label: int) -> Generator:
         """The generator network that draws class ``label``; raises DataError if there is none."""
@@ -126,7 +139,7 @@ class StyleModel:
         given: Float32,
         labels: Labels,
         ctx: Context,
-        call: Callable[[Generator, Tensor, Any], Tensor],
+        call: Callable[..., Tensor],
     ) -> Float32:
         """Fill ``out`` [M, ...] with ``call`` on ``given`` [M, ...], always on ``width`` rows: short batches repeat."""
         self.check_labels(labels)
@@ -135,7 +148,8 @@ class StyleModel:
             padded = np.resize(rows, self.width)
             network = self.network(label).to(ctx.device)
             x = torch.from_numpy(np.ascontiguousarray(given[padded], dtype=np.float32)).to(ctx.device)
-            out[rows] = call(network, x, self.condition(labels[padded], ctx.device))[: len(rows)].float().cpu().numpy()
+            y = call(network, x, self.condition(labels[padded], ctx.device), padded)
+            out[rows] = y[: len(rows)].float().cpu().numpy()
             done += len(rows)
             ctx.log(done, len(labels))
         return out
@@ -147,6 +161,15 @@ def image_latents(n: int, size: int, seed: int) -> Float32:
     for i, row in enumerate(z):
         row[:] = np.random.default_rng([seed, i]).standard_normal(size, dtype=np.float32)
     return z
+
+
+def image_noise(rows: NDArray[np.int64], sides: Sequence[int], ctx: Context) -> list[Tensor]:
+    """Noise N(0, 1) of images ``rows`` [n], a tensor [n, 1, r, r] for each of ``sides`` r; of seed and row alone."""
+    total = sum(r * r for r in sides)
+    # The third number of the seed keeps it apart from that of the latents.
+    drawn = [np.random.default_rng([ctx.seed, int(i), 1]).standard_normal(total, dtype=np.float32) for i in rows]
+    parts = torch.from_numpy(np.stack(drawn)).to(ctx.device).split([r * r for r in sides], dim=1)
+    return [part.view(-1, 1, r, r) for part, r in zip(parts, sides, strict=True)]
 
 
 def to_uint8(x: Float32) -> UInt8:

@@ -7,6 +7,7 @@ Modules and buffers are named as in the published tables of parameters, so that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from generators.stylegan2_ada.layers import Convolution, FullyConnected, Mapping, NoiseMode, SynthesisLayer, ToRGB
 from generators.stylegan2_ada.ops import Form, minibatch_stddev, resample_filter, upsample2d
 
+Noises = list[NoiseMode | Tensor]
 HALF_POWER = math.sqrt(0.5)
 DISCRIMINATOR_MAPPING_LAYERS = 8
 
@@ -49,13 +51,13 @@ class SynthesisBlock(nn.Module):
         self.torgb = ToRGB(fan_out, img_channels, w_dim, clamp=clamp)
         self.num_conv = 1 if fan_in == 0 else 2
 
-    def forward(self, x: Tensor | None, img: Tensor | None, ws: Tensor, mode: NoiseMode) -> tuple[Tensor, Tensor]:
-        """``ws`` [B, num_conv + 1, w_dim]: a w for each layer, and for the colours."""
+    def forward(self, x: Tensor | None, img: Tensor | None, ws: Tensor, noise: Noises) -> tuple[Tensor, Tensor]:
+        """``ws`` [B, num_conv + 1, w_dim]: a w for each layer, and for the colours. ``noise``: one a layer."""
         if x is None or img is None:
             x = self.const[None].expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-            x = self.conv1(x, ws[:, 0], mode)
+            x = self.conv1(x, ws[:, 0], noise[0])
             return x, self.torgb(x, ws[:, 1])
-        x = self.conv1(self.conv0(x, ws[:, 0], mode), ws[:, 1], mode)
+        x = self.conv1(self.conv0(x, ws[:, 0], noise[0]), ws[:, 1], noise[1])
         return x, upsample2d(img, self.resample_filter) + self.torgb(x, ws[:, 2])
 
 
@@ -78,13 +80,21 @@ class SynthesisNetwork(nn.Module):
             before = width
         self.resolutions, self.num_ws = list(widths), 2 * len(widths)
 
-    def forward(self, ws: Tensor, noise_mode: NoiseMode = "random") -> Tensor:
+    @property
+    def noise_sides(self) -> list[int]:
+        """Side in pixels of the noise map of each layer, in order."""
+        return [r for r in self.resolutions for _ in range(1 if r == 4 else 2)]
+
+    def forward(self, ws: Tensor, noise_mode: NoiseMode | Sequence[Tensor] = "random") -> Tensor:
+        """``noise_mode``: how the noise is made, or that of every layer, [B, 1, r, r] with r as in ``noise_sides``."""
+        noise: Noises = [noise_mode] * (self.num_ws - 1) if isinstance(noise_mode, str) else list(noise_mode)
         x = img = None
         first = 0
         for r in self.resolutions:
             block = getattr(self, f"b{r}")
             # The colours of a block and the first layer of the next one share a w.
-            x, img = block(x, img, ws[:, first : first + block.num_conv + 1], noise_mode)
+            layers = slice(first, first + block.num_conv)
+            x, img = block(x, img, ws[:, first : first + block.num_conv + 1], noise[layers])
             first += block.num_conv
         return img  # type: ignore[return-value]
 

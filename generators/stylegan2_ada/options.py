@@ -40,7 +40,8 @@ class StyleOptions(Options):
     chain             with ``per_class``: later classes start from the network of the first (benGAN, then melGAN)
     init_from         folder of a saved ``stylegan2_ada`` to go on from; its networks' sizes replace those given here
     truncation        psi: 1 draws from the whole distribution, less from nearer its mean
-    noise             noise inputs in sampling: the stored maps or none
+    noise             noise inputs in sampling: fresh for each image as in training, the stored maps, or none; what is
+                      a function of its latents (styles, inversion) has the stored maps in place of fresh noise
     sampling_batch    images at a time in sampling, which changes no image
     invert_space      latents of given images: one w a layer ("w+"), or one in all ("w"), nearer to what is drawn
     invert_steps, invert_lr  optimiser steps and rate of finding them
@@ -75,7 +76,7 @@ class StyleOptions(Options):
     chain: bool = False
     init_from: str | None = None
     truncation: Share = 1.0
-    noise: Literal["const", "none"] = "const"
+    noise: Literal["random", "const", "none"] = "random"
     sampling_batch: PositiveInt = 64
     invert_space: Literal["w+", "w"] = "w+"
     invert_steps: PositiveInt = 300

@@ -38,7 +38,7 @@ PAPER = {
 class StyleGAN2ADA(GeneratorBase):
     """Style-based GAN, conditional or one network a class, from nothing or fine-tuned; latent spaces Z and W."""
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = StyleOptions
     config: StyleOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {

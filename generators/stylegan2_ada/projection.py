@@ -44,7 +44,7 @@ def invert(
         pixels = np.ascontiguousarray(images.pixels[padded])
         target = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(ctx.device).float() / 127.5 - 1.0
         start = centres(network.mapping, model.condition(images.labels[padded], ctx.device), WIDTH, ctx.seed)
-        loss = _distance(network.synthesis, target, model.noise, perceptual)
+        loss = _distance(network.synthesis, target, model.still_noise, perceptual)
         out[rows] = descend(loss, start, options)[: len(rows)].cpu().numpy()
         done += len(rows)
         ctx.log(done, len(images))

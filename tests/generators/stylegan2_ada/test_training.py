@@ -158,10 +158,35 @@ def test_truncation_narrows_what_is_drawn(tmp_path: Path) -> None:
     model, ctx = fitted(tmp_path), StageContext(0, tmp_path)
     labels = np.zeros(32, dtype=np.int64)
     spread = []
+    model.model.noise = "none"
     for psi in (1.0, 0.5, 0.0):
         model.config = options(truncation=psi)
         spread.append(float(model.sample(labels, ctx).astype(float).std(0).mean()))
     assert spread[0] > spread[1] > spread[2] == 0.0
+
+
+def test_every_image_has_noise_of_its_own(tmp_path: Path) -> None:
+    model, ctx = fitted(tmp_path, truncation=0.0), StageContext(0, tmp_path)
+    for name, p in model.model.network(0).named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.constant_(p, 0.5)
+    labels = np.zeros(5, dtype=np.int64)
+    drawn = {}
+    for model.model.noise in ("random", "const", "none"):
+        drawn[model.model.noise] = model.sample(labels, ctx)
+    assert (drawn["const"] == drawn["const"][:1]).all()
+    assert (drawn["none"] == drawn["none"][:1]).all()
+    assert (drawn["const"] != drawn["none"]).any()
+    first = drawn["random"][:, None] != drawn["random"][None]
+    assert (first.any(axis=(2, 3, 4)) == ~np.eye(5, dtype=bool)).all()
+
+
+def test_images_that_are_a_function_of_latents_have_no_fresh_noise(tmp_path: Path) -> None:
+    model = fitted(tmp_path)
+    z, labels = np.zeros((2, model.latent_size), np.float32), np.zeros(2, dtype=np.int64)
+    one, other = (model.render_latents(z, labels, StageContext(seed, tmp_path)) for seed in (0, 1))
+    assert np.array_equal(one, other)
+    assert np.array_equal(one[0], one[1])
 
 
 def test_styles_and_latents_give_the_same_images(tmp_path: Path) -> None:
@@ -180,7 +205,10 @@ def test_styles_and_latents_give_the_same_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("space", ["w", "w+"])
 def test_projection_finds_images_of_the_generator(space: str, tmp_path: Path) -> None:
-    model, ctx = fitted(tmp_path, kimg=0.8, invert_space=space, invert_steps=100), StageContext(1, tmp_path)
+    model, ctx = (
+        fitted(tmp_path, kimg=0.8, noise="const", invert_space=space, invert_steps=100),
+        StageContext(1, tmp_path),
+    )
     labels = np.array([0, 1, 0, 1])
     drawn = model.sample(labels, ctx)
     names = np.array(["a", "b", "c", "d"])
