@@ -9,6 +9,7 @@ import pytest
 from leaderboard.add import DRAWN, target_of
 from leaderboard.cli import RECORDS
 from leaderboard.load import Entry, load
+from leaderboard.rows import gather
 from leaderboard.seal import SEAL
 from leaderboard.validate import validate
 
@@ -35,6 +36,13 @@ def test_a_committed_record_validates_under_its_seal(folder: Path) -> None:
     assert (folder / SEAL).exists()
     assert validate(entry) == []
     assert folder == target_of(entry, RECORDS)
+
+
+def test_every_arm_of_every_record_stands_on_the_board(entries: list[Entry]) -> None:
+    rows = [row for rows in gather(entries).values() for row in rows]
+    shown = {source.arm.name for row in rows for source in row.sources.values()}
+    assert shown == {arm.name for entry in entries for arm in entry.record.arms}
+    assert {path for row in rows for path in (entry.path for entry in row.entries)} == {e.path for e in entries}
 
 
 def test_only_small_files_and_no_photograph_are_committed(entries: list[Entry]) -> None:
