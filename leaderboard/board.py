@@ -69,6 +69,8 @@ class Line:
         if self.row.status == "absent":
             return identity.generator, "", "", ""
         generator = identity.generator if self.row.kind != "baseline" else ""
+        if self.row.kind == "ceiling" and self.row.arm is not None and not self.row.arm.n_synthetic:
+            generator = "held-out real images"
         return generator or "real images", identity.protocol, identity.arm or "no arm", identity.classifier
 
     @property

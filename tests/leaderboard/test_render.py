@@ -184,6 +184,13 @@ def test_a_submission_from_elsewhere_is_marked(tmp_path: Path) -> None:
     assert "external: scored here, trained elsewhere" in markdown.section(track)
 
 
+def test_rows_without_synthetic_images_do_not_bear_the_name_of_a_generator(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "ldm", {"C0": (2.0, 0), "C6": (2.4, 0), "guided": (2.1, 500)}, (0,))
+    (track,) = build(load([tmp_path])).tracks
+    names = {line.names[2]: line.names[0] for line in track.lines if line.row.sources}
+    assert names == {"C0": "real images", "C6": "held-out real images", "guided": "ldm"}
+
+
 def test_rows_with_equal_names_are_told_apart(tmp_path: Path) -> None:
     for i, generator in enumerate(("ldm", "ddpm")):
         make_run(tmp_path / generator, generator, {"C2": (2.0 + i / 10, 0), "A1": (2.0, 500)}, (0,), stream=i)
