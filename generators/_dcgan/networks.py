@@ -28,7 +28,7 @@ class Generator(nn.Module):
         layers += [_doubling(widths[-1], 3, kernel, bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
-        self.embedding = nn.Embedding(classes, latent) if classes else None  # N(0, 1), as z
+        self.embedding = nn.Embedding(classes, latent) if classes else None
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         if self.embedding is not None:
@@ -80,8 +80,8 @@ class PerClass(nn.ModuleList):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm scales N(1, 0.02) (section 4), biases 0."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+    """Weights N(0, 0.02), batch norm scales N(1, 0.02) (section 4), biases 0; embeddings stay N(0, 1)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(bias)
