@@ -59,7 +59,7 @@ def judge_subgroups(
         return {name: vars(e) for name, e in found.items()}
 
     inputs = {"classifier": classifier.key, "test": test.key, "val_thresh": lab.val_thresh.key}
-    inputs["columns"] = digest({name: values.tolist() for name, values in columns.items()})
+    inputs["columns"] = digest({name: values.astype(np.str_).tolist() for name, values in columns.items()})
     inputs["precision"] = lab.bench.precision
     plugin, config = f"bench.metrics@{VERSION}", {"replicates": REPLICATES, "rules": RULES}
     found = lab.bench.json_stage("measure", "measure subgroups", plugin, config, inputs, measure)

@@ -10,10 +10,10 @@ import pytest
 from bench.data.base import Prepared
 from bench.record import Record
 from bench.run import execute
-from bench.subgroups import subgroup_columns
+from bench.subgroups import judge_subgroups, subgroup_columns
 from bench.testkit import tiny_images
 from tests.bench.metrics.test_perceptual import drawn_backbone
-from tests.worlds import small_config
+from tests.worlds import small_config, small_lab
 
 SMALL = ["data.options.n_train=400", "data.options.n_test=300", "replicates=200", "data.resolution=32"]
 FAST = ["generator.steps=4", "generator.ae_steps=4", "generator.sampling_steps=3", "paths=20"]
@@ -82,6 +82,17 @@ def test_subgroups_of_the_phantom_are_its_artifacts(folder, weights, monkeypatch
         assert {name.partition("[")[0] for name in arm.subgroups} == {
             "auc", *(f"{m}@{rule}" for m in ("sensitivity", "specificity") for rule in ("youden", "sens95"))
         }  # fmt: skip
+
+
+def test_unknown_ages_are_a_subgroup_and_no_obstacle(tmp_path):
+    """Ages are numbers and some are not known: NaN must neither stop the stage nor make a group of its own."""
+    lab = small_lab(tmp_path)
+    test = lab.val_select
+    ages = np.where(np.arange(len(test)) % 3 == 0, np.nan, 60.0)
+    classifier = lab.fit_classifier(lab.train, title="C0")
+    found = judge_subgroups(lab, classifier, test, {"age": ages})
+    assert {name.partition("[")[2] for name in found} == {"age=50-70]", "age=unknown]"}
+    assert judge_subgroups(lab, classifier, test, {"age": ages}) == found
 
 
 def test_columns_follow_the_images_and_say_nothing_where_nothing_is_known():
