@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import registry
-from bench.contracts import Images, Options, Probabilities, Threshold, concatenate
+from bench.contracts import Images, Options, Probabilities, Threshold
 from bench.data.invariants import check_subset
 from bench.errors import CapabilityError, StageError
 from bench.keys import stage_seed
 from bench.lab import Arm, Fitted, Lab, Outcome
-from protocols.augmented import oversample
+from protocols.arms import SETS, WORDS, ArmName, Control, Round, SetName, controls, strong_options, synthetic_of
 from protocols.difficulty import hard_cases
 from protocols.strategies.base import Answer, Check, Guidance
-
-ArmName = Literal["C1", "C2", "C3", "C6"]
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round: its classifier, the images accepted in it, and the hard cases they answer, one for each."""
-
-    classifier: Fitted
-    accepted: Images
-    asked: Images
-
-
-Control = Callable[[Sequence[Round]], Images]
-"""The extra images of a control, given the rounds so far: as many of each class as were accepted in them."""
 
 
 class Adversarial:
@@ -47,8 +30,9 @@ class Adversarial:
     6      C_r <- classifier fitted on train + S_1 + .. + S_r
     7  report the round with the best AUC on val_select; give every control the same choice
 
-    Controls, with as many extra images of the same classes: C1 random synthetic, C2 hard cases repeated,
-    C3 variations of random cases (where the strategy starts from images), C6 held-out real images (oracle).
+    Controls, with as many extra images of the same classes: C1 random synthetic, C2 hard cases repeated, C3 and C4
+    variations of random and of easy cases (where the strategy starts from images), C6 held-out real images (oracle),
+    C7 random synthetic under shuffled labels; and C0b, real only with balanced batches and strong augmentation.
     """
 
     version = "2"
@@ -59,6 +43,7 @@ class Adversarial:
 
         label_check   J must give the label at least this probability
         max_cases     at most so many hard cases a round, a random part of them (0: all)
+        arms          controls by name, or "minimal" (C1, C2), "standard" (with C3, C6), "full" (with C0b, C4, C7)
         """
 
         strategy: str = "auto"
@@ -71,7 +56,12 @@ class Adversarial:
         p_true_below: float = Field(0.75, ge=0, le=1)
         drop_highest: float = Field(0.05, ge=0, lt=1)
         label_check: float = Field(0.2, ge=0, lt=1)
-        arms: tuple[ArmName, ...] = ("C1", "C2", "C3", "C6")
+        arms: SetName | tuple[ArmName, ...] = "standard"
+
+        @property
+        def controls(self) -> tuple[ArmName, ...]:
+            """The names of the control arms."""
+            return SETS[self.arms] if isinstance(self.arms, str) else self.arms
 
     presets = {"smoke": {"rounds": 1, "folds": 2, "max_cases": 64}, "cpu": {"rounds": 2, "folds": 3, "max_cases": 800}}
 
@@ -88,11 +78,15 @@ class Adversarial:
 
         guided = [
             Arm(r.classifier, lab.train + extra, f"real + {len(extra)} guided synthetic")
-            for r, extra in ((r, _synthetic(rounds[: i + 1])) for i, r in enumerate(rounds))
+            for r, extra in ((r, synthetic_of(rounds[: i + 1])) for i, r in enumerate(rounds))
         ]
         arms = {"C0": Arm(base, lab.train, "real only"), "guided": self._choose(lab, "guided", guided)}
-        added = {"guided": _synthetic(rounds)}
-        for name, make in self._controls(lab, generator, strategy).items():
+        added = {"guided": synthetic_of(rounds)}
+        if "C0b" in self.config.controls:
+            name, options = lab.bench.config.classifier.name, strong_options(lab)
+            strong = lab.fit_classifier(lab.train, title=f"C0b {WORDS['C0b']}", name=name, options=options)
+            arms["C0b"] = Arm(strong, lab.train, WORDS["C0b"])
+        for name, make in controls(lab, generator, strategy, self.config.controls).items():
             arms[name], added[name] = self._control(lab, name, make, rounds)
         primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
         return Outcome(arms, generator, added, lab.ledger, primary)
@@ -121,7 +115,9 @@ class Adversarial:
                 accepted_per_class=accepted.counts().tolist(), synthetic_so_far=len(synthetic),
                 generator=generator.key, classifier=newest.key, val_select_auc=lab.selection_score(newest),
             )  # fmt: skip
-            rounds.append(Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images)))
+            rounds.append(
+                Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images), probabilities)
+            )
         return rounds
 
     def _mine(self, lab: Lab, probabilities: Probabilities, threshold: Threshold, r: int) -> Images:
@@ -145,45 +141,12 @@ class Adversarial:
 
         return check
 
-    def _controls(self, lab: Lab, generator: Fitted, strategy: Any) -> dict[str, Control]:
-        """How each control gets its extra images. Like the guided arm it keeps those of earlier rounds."""
-
-        def random_synthetic(rounds: Sequence[Round]) -> Images:
-            return concatenate(
-                [lab.sample(generator, r.accepted.labels, stream=f"C1/{i}") for i, r in enumerate(rounds, start=1)]
-            )
-
-        def repeated_hard(rounds: Sequence[Round]) -> Images:
-            return concatenate([r.asked for r in rounds])
-
-        def random_variations(rounds: Sequence[Round]) -> Images:
-            streams = [f"C3/{i}" for i, _ in enumerate(rounds, start=1)]
-            cases = [
-                oversample(lab.train, r.accepted.labels, stage_seed(lab.seed, stream))
-                for r, stream in zip(rounds, streams, strict=True)
-            ]
-            varied = zip(cases, streams, strict=True)
-            return concatenate([strategy.variations(lab, generator, images, stream) for images, stream in varied])
-
-        def held_out(rounds: Sequence[Round]) -> Images:
-            return lab.held_out(_synthetic(rounds).labels, stream=f"C6/{len(rounds)}")
-
-        makers = {"C1": random_synthetic, "C2": repeated_hard, "C3": random_variations, "C6": held_out}
-        skip = set() if strategy.from_images else {"C3"}
-        return {name: makers[name] for name in self.config.arms if name not in skip}
-
-    def _control(self, lab: Lab, name: str, make: Control, rounds: list[Round]) -> tuple[Arm, Images]:
-        words = {
-            "C1": "random synthetic",
-            "C2": "repeated hard real",
-            "C3": "varied random real",
-            "C6": "held-out real",
-        }
+    def _control(self, lab: Lab, name: ArmName, make: Control, rounds: list[Round]) -> tuple[Arm, Images]:
         candidates, extra = [], lab.train
         for r in range(1, len(rounds) + 1):
             extra = make(rounds[:r])
-            fitted = lab.fit_classifier(lab.train + extra, title=f"round {r} {name} {words[name]}")
-            candidates.append(Arm(fitted, lab.train + extra, f"real + {len(extra)} {words[name]}"))
+            fitted = lab.fit_classifier(lab.train + extra, title=f"round {r} {name} {WORDS[name]}")
+            candidates.append(Arm(fitted, lab.train + extra, f"real + {len(extra)} {WORDS[name]}"))
         return self._choose(lab, name, candidates), extra
 
     def _choose(self, lab: Lab, name: str, candidates: list[Arm]) -> Arm:
@@ -205,11 +168,6 @@ class Adversarial:
             )
         options = self.config.strategy_options
         return cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
-
-
-def _synthetic(rounds: Sequence[Round]) -> Images:
-    """All that was accepted in ``rounds``."""
-    return concatenate([r.accepted for r in rounds])
 
 
 def _askers(wanted: Images, answer: Answer, from_images: bool) -> Images:

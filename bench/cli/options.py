@@ -49,6 +49,10 @@ Sets = Annotated[
 Seeds = Annotated[
     str | None, _option(EXPERIMENT, "--seeds", "How many paired seeds (5), or which ones (0,3,7).", "N or LIST")
 ]
+ArmSet = Annotated[
+    str | None,
+    _option(EXPERIMENT, "--arms", "Controls of adversarial: minimal, standard (the default) or full.", "SET"),
+]
 TaskName = Annotated[
     str | None, _option(EXPERIMENT, "--task", "melanoma (vs rest, the default), malignant or classes.", "TASK")
 ]
@@ -75,6 +79,7 @@ def run_config(
     on_bad: str | None,
     seeds: str | None,
     sets: list[str] | None,
+    arms: str | None = None,
     **rest: Any,
 ) -> RunConfig:
     """The configuration of the shared options; ``rest`` are fields of :class:`bench.config.RunConfig`."""
@@ -82,7 +87,8 @@ def run_config(
 
     data_section = {"spec": data, "task": task, "on_bad": on_bad}
     given = {name: value for name, value in data_section.items() if value is not None}
-    return build_config(sets=sets or (), data=given or None, seeds=parse_seeds(seeds), **rest)
+    sets = [*([f"protocol.arms={arms}"] if arms else []), *(sets or [])]
+    return build_config(sets=sets, data=given or None, seeds=parse_seeds(seeds), **rest)
 
 
 def parse_seeds(text: str | None) -> int | list[int] | None:

@@ -31,6 +31,7 @@ def plan(
     run_file: opt.RunFile = None,
     sets: opt.Sets = None,
     seeds: opt.Seeds = None,
+    arms: opt.ArmSet = None,
     task: opt.TaskName = None,
     on_bad: opt.OnBad = None,
     device: opt.Device = None,
@@ -51,7 +52,7 @@ def plan(
     from bench.progress import make_reporter
 
     config = opt.run_config(
-        data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, preset=preset, run_file=run_file,
+        data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, arms=arms, preset=preset, run_file=run_file,
         protocol=protocol, generator=generator, classifier=classifier, extractor=extractor,
         device=device, precision=precision, threads=threads, store=store, out=out,
     )  # fmt: skip

@@ -42,6 +42,7 @@ def run(
     run_file: opt.RunFile = None,
     sets: opt.Sets = None,
     seeds: opt.Seeds = None,
+    arms: opt.ArmSet = None,
     task: opt.TaskName = None,
     on_bad: opt.OnBad = None,
     device: opt.Device = None,
@@ -58,7 +59,7 @@ def run(
     Exit code: 0 complete, 6 some seeds failed, 5 all failed, 2 bad options, 3 bad data, 4 leak, 130 interrupted.
     """
     config = opt.run_config(
-        data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, preset=preset, run_file=run_file,
+        data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, arms=arms, preset=preset, run_file=run_file,
         protocol=protocol, generator=generator, classifier=classifier, extractor=extractor,
         device=device, precision=precision, threads=threads, store=store, out=out,
     )  # fmt: skip

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from bench.contracts import Images, Options
-from bench.keys import digest
 from bench.lab import Lab
+from protocols.arms import relabelled
 from protocols.difficulty import FUNCTIONS, difficulty_bins
 from protocols.strategies.base import Answer, Guidance
 
@@ -57,9 +54,3 @@ class ByDifficulty:
         count = self.config.bins + 1
         names = tuple(f"{name}, difficulty {b}" for name in train.class_names for b in range(count))
         return relabelled(train, train.labels * count + bins, names)
-
-
-def relabelled(images: Images, labels: NDArray[np.int64], class_names: tuple[str, ...]) -> Images:
-    """The same pixels under other labels int64 [N]."""
-    key = digest([images.key, labels.tolist(), list(class_names)])
-    return replace(images, labels=labels.astype(np.int64), class_names=class_names, key=key)

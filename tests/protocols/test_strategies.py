@@ -13,6 +13,7 @@ from bench.errors import CapabilityError
 from bench.record import Record
 from bench.run import execute
 from bench.steering import moved_latents
+from protocols.arms import easiest_cases, relabelled
 from protocols.difficulty import FUNCTIONS, cross_entropy, difficulty_bins, gaussian_hardness, hard_cases
 from protocols.strategies.guard import as_jpeg, blurred
 from tests.worlds import small_config
@@ -47,6 +48,37 @@ def test_every_strategy_runs_on_a_latent_model_with_its_controls(folder: Path, s
     assert entry["mined_from"] == "train, out of fold"
     if from_images:
         assert arms["C3"].n_synthetic == arms["guided"].n_synthetic
+
+
+def test_the_full_set_of_controls(folder: Path) -> None:
+    record = run(folder, "vary", "ldm", "protocol.arms=full")
+    arms = {arm.name: arm for arm in record.arms}
+    assert list(arms) == ["C0", "guided", "C0b", "C1", "C2", "C3", "C4", "C6", "C7"]
+    assert arms["C0b"].n_synthetic == 0
+    assert arms["C0b"].key != arms["C0"].key
+    extra = {name: (arm.n_real, arm.n_synthetic) for name, arm in arms.items()}
+    added = arms["guided"].n_synthetic
+    assert extra["C1"] == extra["C3"] == extra["C4"] == extra["C7"] == extra["guided"]
+    assert extra["C2"] == extra["C6"] == (extra["C0"][0] + added, 0)
+    assert len({arm.key for arm in arms.values()}) == len(arms)
+
+
+def test_easiest_cases_are_of_the_class_asked_for_and_come_in_turn() -> None:
+    labels = np.array([0, 0, 1, 1, 1])
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.1, 0.9], [0.7, 0.3]], dtype=np.float32)
+    assert easiest_cases(labels, p, np.array([1, 0, 1, 0, 0])).tolist() == [3, 0, 2, 1, 0]
+
+
+def test_other_labels_make_another_set_with_the_same_pixels() -> None:
+    from bench.testkit import tiny_images
+
+    images = tiny_images(4, 16)
+    other = relabelled(images, images.labels[::-1])
+    assert np.array_equal(other.pixels, images.pixels)
+    assert other.key != images.key
+    assert relabelled(images, images.labels[::-1]).key == other.key
+    finer = relabelled(images, images.labels * 2, ("a", "b", "c", "d"))
+    assert finer.num_classes == 4
 
 
 def test_strategies_share_the_fits_they_have_in_common(folder: Path) -> None:

@@ -1,0 +1,128 @@
+"""The control arms beside a guided one: each answers one way in which guidance could seem to help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts import Images, Probabilities, concatenate
+from bench.keys import digest, stage_seed
+from bench.lab import Fitted, Lab
+from protocols.augmented import oversample
+from protocols.difficulty import cross_entropy
+
+ArmName = Literal["C0b", "C1", "C2", "C3", "C4", "C6", "C7"]
+SetName = Literal["minimal", "standard", "full"]
+SETS: Mapping[SetName, tuple[ArmName, ...]] = {
+    "minimal": ("C1", "C2"),
+    "standard": ("C1", "C2", "C3", "C6"),
+    "full": ("C0b", "C1", "C2", "C3", "C4", "C6", "C7"),
+}
+WORDS: Mapping[ArmName, str] = {
+    "C0b": "real only, balanced batches and strong augmentation",
+    "C1": "random synthetic",
+    "C2": "repeated hard real",
+    "C3": "varied random real",
+    "C4": "varied easy real",
+    "C6": "held-out real",
+    "C7": "random synthetic with shuffled labels",
+}
+STRONG = {"balanced": True, "flips": True, "affine": True, "colour_jitter": 0.2}
+"""Options of a classifier that make C0b; those that it does not have are left out."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of the guided arm.
+
+    classifier     fitted on train and all images accepted so far
+    accepted       images accepted in this round, and the hard cases ``asked`` that they answer, one for each
+    probabilities  out-of-fold probabilities float32 [N, K] of train by which cases were chosen
+    """
+
+    classifier: Fitted
+    accepted: Images
+    asked: Images
+    probabilities: Probabilities
+
+
+Control = Callable[[Sequence[Round]], Images]
+"""The extra images of a control, given the rounds so far: as many of each class as were accepted in them."""
+
+
+def synthetic_of(rounds: Sequence[Round]) -> Images:
+    """All that was accepted in ``rounds``."""
+    return concatenate([r.accepted for r in rounds])
+
+
+def controls(lab: Lab, generator: Fitted, strategy: Any, names: Sequence[ArmName]) -> dict[ArmName, Control]:
+    """How each of ``names`` gets its extra images; like the guided arm it keeps those of earlier rounds.
+
+    C3 and C4 are left out where ``strategy`` does not start from images, C0b (see :func:`strong_options`) always.
+    """
+
+    def random_synthetic(rounds: Sequence[Round]) -> Images:
+        return concatenate(
+            [lab.sample(generator, r.accepted.labels, stream=f"C1/{i}") for i, r in enumerate(rounds, start=1)]
+        )
+
+    def repeated_hard(rounds: Sequence[Round]) -> Images:
+        return concatenate([r.asked for r in rounds])
+
+    def varied(name: str, choose: Callable[[Round, str], Images]) -> Control:
+        def make(rounds: Sequence[Round]) -> Images:
+            streams = [f"{name}/{i}" for i, _ in enumerate(rounds, start=1)]
+            cases = [(choose(r, stream), stream) for r, stream in zip(rounds, streams, strict=True)]
+            return concatenate([strategy.variations(lab, generator, images, stream) for images, stream in cases])
+
+        return make
+
+    def at_random(r: Round, stream: str) -> Images:
+        return oversample(lab.train, r.accepted.labels, stage_seed(lab.seed, stream))
+
+    def easiest(r: Round, stream: str) -> Images:
+        return lab.train.take(easiest_cases(lab.train.labels, r.probabilities, r.accepted.labels))
+
+    def held_out(rounds: Sequence[Round]) -> Images:
+        return lab.held_out(synthetic_of(rounds).labels, stream=f"C6/{len(rounds)}")
+
+    def shuffled(rounds: Sequence[Round]) -> Images:
+        images = random_synthetic(rounds)
+        return relabelled(images, np.random.default_rng(stage_seed(lab.seed, "C7")).permutation(images.labels))
+
+    makers: dict[ArmName, Control] = {
+        "C1": random_synthetic, "C2": repeated_hard, "C3": varied("C3", at_random), "C4": varied("C4", easiest),
+        "C6": held_out, "C7": shuffled,
+    }  # fmt: skip
+    absent = set() if strategy.from_images else {"C3", "C4"}
+    return {name: makers[name] for name in names if name in makers and name not in absent}
+
+
+def strong_options(lab: Lab) -> dict[str, Any]:
+    """Options of the run's classifier for C0b: what the run gives it, and those of :data:`STRONG` that it has."""
+    cls, config = lab.bench.config.plugin("classifier")
+    known = {name: value for name, value in STRONG.items() if name in cls.Config.model_fields}
+    return {**config.model_dump(mode="json"), **known}
+
+
+def easiest_cases(
+    labels: NDArray[np.int64], probabilities: Probabilities, wanted: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Rows int64 [M] of cases of the classes ``wanted`` [M], of each class those of lowest loss, in turn."""
+    order = np.argsort(cross_entropy(probabilities, labels), kind="stable")
+    rows = np.empty(len(wanted), dtype=np.int64)
+    for k in np.unique(wanted):
+        of_class, asked = order[labels[order] == k], np.flatnonzero(wanted == k)
+        rows[asked] = np.resize(of_class, len(asked))
+    return rows
+
+
+def relabelled(images: Images, labels: NDArray[np.int64], class_names: tuple[str, ...] | None = None) -> Images:
+    """The same pixels under other ``labels`` int64 [N], perhaps of other classes."""
+    names = images.class_names if class_names is None else class_names
+    key = digest([images.key, labels.tolist(), list(names)])
+    return replace(images, labels=labels.astype(np.int64), class_names=names, key=key)
