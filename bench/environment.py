@@ -96,6 +96,17 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def use_threads(threads: int) -> int:
+    """Use ``threads`` CPU threads (0: all cores) in torch, now or when it is imported; returns the number."""
+    count = threads or available_cores()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        os.environ["OMP_NUM_THREADS"] = str(count)
+    elif torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+    return count
+
+
 def cpu_model() -> str:
     """Model name of the processor."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +59,11 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
     A seed that fails becomes a failure row and the next seed runs; errors of configuration or data raise at once.
     Ctrl-C writes what is finished as a ``partial`` record and passes on.
     """
-    from bench.environment import environment, resolve_device, resolve_precision
+    from bench.environment import environment, resolve_device, resolve_precision, use_threads
 
     evaluate.extractor_identity(config)  # weights that are not here end the run before it begins
     reporter = reporter or Silent()
-    threads = _set_threads(config.threads)
+    threads = use_threads(config.threads)
     device = resolve_device(config.device)
     bench = Workbench(config, device, resolve_precision(config.precision, device), reporter)
     folder = config.out / config.run_id()
@@ -225,16 +223,3 @@ def _finish(bench: Workbench, record: Record, config: RunConfig, folder: Path, *
     record.files["ledger"] = "ledger.json"
     record.checksums = checksums(folder, record.files.values())
     record.write(folder / RECORD)
-
-
-def _set_threads(threads: int) -> int:
-    """Use ``threads`` CPU threads (0: all cores) in torch, now or when it is imported; returns the number."""
-    from bench.environment import available_cores
-
-    count = threads or available_cores()
-    torch = sys.modules.get("torch")
-    if torch is None:
-        os.environ["OMP_NUM_THREADS"] = str(count)
-    elif torch.get_num_threads() != count:
-        torch.set_num_threads(count)
-    return count

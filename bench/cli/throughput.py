@@ -86,11 +86,11 @@ def _rows(config: Any, batches: Sequence[int], steps: int, calls: int, size: int
 
     from bench.data.base import CanDraw, DataConfig
     from bench.data.prepare import resolve
-    from bench.environment import resolve_device, resolve_precision, resolve_threads
+    from bench.environment import resolve_device, resolve_precision, use_threads
     from bench.sweep import sweep
 
     device = resolve_device(config.device)
-    _use_threads(resolve_threads(config.threads))  # before anything is computed
+    use_threads(config.threads)  # before anything is computed
     cls, options = config.plugin("generator")
     phantom = resolve(DataConfig(resolution=size))
     assert isinstance(phantom, CanDraw)
@@ -101,12 +101,6 @@ def _rows(config: Any, batches: Sequence[int], steps: int, calls: int, size: int
 
     precision = resolve_precision(config.precision, device)
     return sweep(make, options, train, batches, device=device, precision=precision, steps=steps, calls=calls)
-
-
-def _use_threads(number: int) -> None:
-    import torch
-
-    torch.set_num_threads(number)
 
 
 def table(rows: Sequence[Speed], title: str) -> Table:
