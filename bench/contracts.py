@@ -244,6 +244,7 @@ class GeneratorBase:
     Config: ClassVar[type[BaseModel]] = Options
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     control: ClassVar[bool] = False
+    sampling_options: ClassVar[frozenset[str]] = frozenset()  # options that ``fit`` does not read: no part of its key
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config

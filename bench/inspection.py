@@ -125,8 +125,10 @@ def _of_model(
         ctx = StageContext(seed, bench.store.root / "work", bench.device, "fp32", name=name, reporter=bench.reporter)
         return _plain(measure(lab.loaded(generator), ctx))
 
-    plugin = f"bench.metrics@{VERSION}"
-    found: dict[str, Any] = lab.bench.json_stage("measure", name, plugin, config, inputs, make, seed_path="inspect")
+    plugin, options = f"bench.metrics@{VERSION}", generator.config.model_dump(mode="json")
+    found: dict[str, Any] = lab.bench.json_stage(
+        "measure", name, plugin, {**config, "generator": options}, inputs, make, seed_path="inspect"
+    )
     return found
 
 

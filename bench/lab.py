@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from bench import registry
 from bench.context import StageContext
-from bench.contracts import Images, Labels, Probabilities, Strings, Task, Threshold
+from bench.contracts import Estimate, Images, Labels, Probabilities, Strings, Task, Threshold
 from bench.errors import CapabilityError, LeakError, StageError
 from bench.extractors import Extractor
 from bench.folds import grouped_folds
@@ -61,6 +61,7 @@ class Outcome:
     synthetic   name -> synthetic images that arms were trained on (for sample grids)
     ledger      what was decided and why, one JSON object a decision
     primary     (arm, versus) pairs of the primary comparison, Holm-corrected together
+    findings    numbers that the protocol itself found without the test split, by name
     """
 
     arms: dict[str, Arm]
@@ -68,6 +69,7 @@ class Outcome:
     synthetic: dict[str, Images] = field(default_factory=dict)
     ledger: list[dict[str, Any]] = field(default_factory=list)
     primary: list[tuple[str, str]] = field(default_factory=list)
+    findings: dict[str, Estimate] = field(default_factory=dict)
 
 
 class Lab(Steering):
@@ -121,7 +123,7 @@ class Lab(Steering):
             return ctx.speed(config)
 
         stored = self.bench.stage(
-            "fit", f"fit {name}", cls, config.model_dump(mode="json"), inputs, make, seed_path="generator"
+            "fit", f"fit {name}", cls, fit_options(cls, config), inputs, make, seed_path="generator"
         )
         return Fitted("generator", name, cls, config, stored)
 
@@ -268,11 +270,12 @@ class Lab(Steering):
 
     def loaded(self, fitted: Fitted) -> Any:
         """The fitted plugin itself, loaded from the store; the last few stay in memory."""
-        if fitted.key not in self._objects:
+        key = f"{fitted.key}/{digest(fitted.config.model_dump(mode='json'))}"  # one fit, several ways to sample from it
+        if key not in self._objects:
             if len(self._objects) >= 4:
                 self._objects.pop(next(iter(self._objects)))
-            self._objects[fitted.key] = fitted.cls.load(fitted.stored.folder / "model", fitted.config)
-        return self._objects[fitted.key]
+            self._objects[key] = fitted.cls.load(fitted.stored.folder / "model", fitted.config)
+        return self._objects[key]
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
@@ -331,6 +334,12 @@ class Lab(Steering):
         stray = [i for i in real if i not in self._train_ids and i not in allowed_extra]
         if stray:
             raise LeakError(f"{where}: {len(stray)} real images are not of the train split, e.g. {stray[0]}")
+
+
+def fit_options(cls: Any, config: BaseModel) -> dict[str, Any]:
+    """The options that decide a fit: all but those that ``cls.sampling_options`` names, which it reads later only."""
+    later: frozenset[str] = getattr(cls, "sampling_options", frozenset())
+    return config.model_dump(mode="json", exclude=set(later))
 
 
 def predict_stage(

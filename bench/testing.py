@@ -74,6 +74,10 @@ class PluginContract:
             return
         raise AssertionError("Config takes unknown options: derive it from bench.contracts.Options")
 
+    def test_options_outside_the_fit_are_options(self) -> None:
+        named, known = getattr(self.cls, "sampling_options", frozenset()), set(self.cls.Config.model_fields)
+        assert named <= known, f"sampling_options names {sorted(named - known)}, which Config has not"
+
     def test_options_survive_json(self) -> None:
         config = self.config()
         again = type(config).model_validate_json(config.model_dump_json())

@@ -13,6 +13,7 @@ from bench.capabilities import Score
 from bench.contracts import Context, GeneratorBase, Images, Labels
 from bench.errors import StageError
 from bench.pixels import UInt8
+from generators._diffusion.ability_options import AbilityOptions
 from generators._diffusion.options import DiffusionOptions
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class DiffusionGenerator(GeneratorBase):
     """All that a fitted :class:`DiffusionModel` can do, and its storage; subclasses fit and rebuild it."""
 
     Config: ClassVar[type[DiffusionOptions]] = DiffusionOptions
+    sampling_options: ClassVar[frozenset[str]] = frozenset(
+        {"guidance", "guidance_interval", "sampler", "sampling_steps", "sampling_batch", *AbilityOptions.model_fields}
+    )
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

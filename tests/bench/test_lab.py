@@ -166,3 +166,21 @@ def test_what_a_classifier_noticed_is_kept_with_its_stage(tmp_path: Path) -> Non
 
 def test_discs_differ_between_seeds() -> None:
     assert not np.array_equal(discs(4, 1).pixels, discs(4, 2).pixels)
+
+
+def test_options_that_only_sampling_reads_share_one_fit(tmp_path: Path) -> None:
+    """Guidance may be tried without training again; the images, and what is measured on the model, are others."""
+    small = {"steps": 4, "sampling_steps": 2}
+    one, other = ({**small, "guidance": scale} for scale in (1.0, 3.0))
+    labels = np.array([0, 1, 1])
+    images = []
+    for options in (one, other):
+        lab = small_lab(tmp_path, generator={"name": "ddpm", **options})
+        fitted = lab.fit_generator(lab.train)
+        images.append(lab.sample(fitted, labels, stream="x"))
+        assert lab.loaded(fitted).config.guidance == options["guidance"]
+    assert len(list(tmp_path.glob("store/fit/*/*/stage.json"))) == 1
+    assert (np.asarray(images[0].pixels) != np.asarray(images[1].pixels)).any()
+    lab = small_lab(tmp_path, generator={"name": "ddpm", **small, "steps": 5})
+    lab.fit_generator(lab.train)
+    assert len(list(tmp_path.glob("store/fit/*/*/stage.json"))) == 2

@@ -257,3 +257,23 @@ def test_images_of_another_size_are_refused(fitted: DDPM, ctx: StageContext) -> 
             call(other, ctx)
     with pytest.raises(DataError, match="20x20 pixels"):
         fitted.finetune(tiny_images(3), other, ctx)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ldm"])
+def test_a_fit_does_not_read_the_options_of_sampling(name: str, tmp_path: Path) -> None:
+    """What is left out of the key of a fit must change none of its weights."""
+    from bench import registry
+    from bench.testkit import RehearsalContext, tiny_images
+    from bench.trees import load_tree
+
+    cls = registry.load("generator", name)
+    other = {"guidance": 2.0, "sampler": "ddim", "sampling_steps": 3, "sampling_batch": 5, "loss_timesteps": 2}
+    states = []
+    for i, options in enumerate(({}, other)):
+        model = cls(registry.effective_config("generator", name, cls, "smoke", options))
+        model.fit(tiny_images(10, 16), RehearsalContext(tmp_path / f"work{i}"))
+        (tmp_path / str(i)).mkdir()
+        model.save(tmp_path / str(i))
+        states.append(load_tree(tmp_path / str(i)))
+    weights = [state["unet"] for state in states]
+    assert all((weights[0][k] == weights[1][k]).all() for k in weights[0])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench import metrics
+from bench.extractors.plain import Pixels
 from bench.metrics import folders
 from bench.store import Store
 from bench.testkit import tiny_images
@@ -106,7 +107,7 @@ def test_cache_by_name_is_stale_and_cache_by_content_is_not(tmp_path: Path):
         for i, image in enumerate(pixels):
             Image.fromarray(image).save(tmp_path / "images" / f"{i}.png")
         listing = folders.list_images(tmp_path / "images")
-        return np.asarray(folders.feature_set(listing, folders.PixelExtractor(), None, Store(tmp_path / "s")).features)
+        return np.asarray(folders.feature_set(listing, Pixels(), None, Store(tmp_path / "s")).features)
 
     first, second = (np.asarray(tiny_images(4, size=16, seed=s).pixels) for s in (0, 1))
     before = theirs(first)
