@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.throughput import synchronize, threads
+from bench.training import processes
+from bench.training.settings import settings
+from bench.training.trackers import Tracker, open_trackers
 from bench.trees import load_tree, save_tree
 
 CHECKPOINT_SECONDS = float(os.environ.get("BENCH_CHECKPOINT_SECONDS", "30"))
@@ -79,6 +82,13 @@ class StageContext:
         self.resumed_at: int | None = None
         self._warm: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
+        self.notes: list[str] = []
+        self._trackers: list[Tracker] | None = None
+
+    def note(self, text: str) -> None:
+        """Say ``text`` now, and keep it with the stage: what a reader of its result should know."""
+        self.notes.append(text)
+        self.reporter.message(f"{self.name}: {text}")
 
     def log(self, step: int, total: int | None = None, **scalars: Any) -> None:
         """Report ``step`` of ``total``; scalars may be tensors, read (and synchronised) only when shown or kept."""
@@ -96,15 +106,33 @@ class StageContext:
         values = {k: float(v) for k, v in scalars.items()}
         if keep:
             self.history.append({"step": float(step), **values})
+            self._track(step, values)
         if show:
             self._shown = now
             self.reporter.progress(self.name, step, total, values)
 
+    def _track(self, step: int, values: Mapping[str, float]) -> None:
+        if not values or not self.name:
+            return
+        if self._trackers is None:
+            names = settings().loggers if processes.is_first() else ()
+            self._trackers = open_trackers(names, self.name)
+        for tracker in self._trackers:
+            tracker.log(step, values)
+
+    def close(self) -> None:
+        """End what ``BENCH_LOGGERS`` began for this stage."""
+        for tracker in self._trackers or ():
+            tracker.close()
+
     def checkpoint(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
         """Store ``state()`` for ``step`` if a checkpoint is due; the former one stays until the new one is whole."""
+        if time.monotonic() - self._saved >= self.checkpoint_seconds:
+            self.keep(step, state)
+
+    def keep(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Store ``state()`` for ``step`` now, whenever the last checkpoint was."""
         now = time.monotonic()
-        if now - self._saved < self.checkpoint_seconds:
-            return
         fresh = self.workdir / f"checkpoint-{step:09d}"
         temp = self.workdir / "checkpoint.partial"
         shutil.rmtree(temp, ignore_errors=True)

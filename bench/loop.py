@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.contracts import Context
-from bench.errors import StageError
 from bench.pixels import PixelArray
+from bench.training.divergence import Watch
 
 IN_MEMORY_BYTES = 2**30
 
@@ -65,8 +65,9 @@ def train_loop(
 
     ``parts``: everything with ``state_dict`` and ``load_state_dict`` that changes (modules, optimisers, EMA,
     schedulers, a best-so-far keeper). ``rng``: CPU generator; torch's global generators are seeded too and stored,
-    so dropout resumes as well. ``step`` returns scalars to log; a ``loss`` that is not finite raises
-    :class:`StageError` that names the step. The caller seeds and builds modules with :func:`seed_all` before.
+    so dropout resumes as well. ``step`` returns scalars to log; one that is not finite, or a ``loss`` that explodes,
+    raises :class:`bench.errors.StageError` that names the step, and the last good state is left to resume from (see
+    :class:`bench.training.divergence.Watch`). The caller seeds and builds modules with :func:`seed_all` before.
     """
     rng = torch.Generator().manual_seed(ctx.seed)
     start = 0
@@ -80,13 +81,15 @@ def train_loop(
     def snapshot() -> dict[str, Any]:
         return {"parts": {k: p.state_dict() for k, p in parts.items()}, "rng": _get_rng(rng)}
 
+    watch = Watch(ctx, parts, snapshot, start)
     check_every = max(1, min(50, steps // 20))
     for i in range(start, steps):
         scalars = step(i, rng)
+        watch.see(i + 1, scalars)
         if (i + 1) % check_every == 0 or i + 1 == steps:
-            _check_finite(scalars, i)
+            watch.check()
         ctx.log(i + 1, steps, **scalars)
-        ctx.checkpoint(i + 1, snapshot)
+        watch.checkpoint(i + 1)
 
 
 def seed_all(seed: int) -> None:
@@ -142,12 +145,6 @@ class BatchRows:
         sizes = torch.tensor([len(m) for m in self.members])
         position = (u * sizes[of_class]).long()
         return torch.stack([self.members[int(k)][int(p)] for k, p in zip(of_class, position, strict=True)])
-
-
-def _check_finite(scalars: Mapping[str, Tensor | float], i: int) -> None:
-    for name, value in scalars.items():
-        if not math.isfinite(float(value)):
-            raise StageError(f"training diverged: {name} is {float(value)} at step {i + 1}; lower the learning rate")
 
 
 def _get_rng(rng: torch.Generator) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from bench.errors import BenchError, StageError
 from bench.keys import stage_key, stage_seed
 from bench.record import StageRecord
 from bench.store import Store, Stored
+from bench.training.settings import GRIDS
 
 # Stages whose steps, time and size go with the number of images; that of fits goes with their steps.
 PER_IMAGE = frozenset({"sample", "vary", "predict", "features", "reconstruct", "held-out"})
@@ -68,9 +70,16 @@ class Workbench:
             ctx = StageContext(
                 seed or 0, scratch, self.device, self.precision, name=self._title(name), reporter=self.reporter
             )
-            extra = dict(make(out, ctx) or {})
+            try:
+                extra = dict(make(out, ctx) or {})
+            finally:
+                ctx.close()
+            if (scratch / GRIDS).is_dir():
+                os.replace(scratch / GRIDS, out / GRIDS)
             if ctx.history:
                 (out / "history.json").write_text(json.dumps(ctx.history))
+            if ctx.notes:
+                extra["notes"] = [*ctx.notes, *extra.get("notes", [])]
             if ctx.resumed_at is not None:
                 extra["resumed_at_step"] = ctx.resumed_at
             return extra

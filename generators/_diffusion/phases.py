@@ -32,6 +32,11 @@ class Phase:
         """Offer a state of this loop."""
         self._ctx.checkpoint(self._first + step, lambda: {"phase": self.name, "state": state()})
 
+    def keep(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Have a state of this loop stored now, where the context can do so; else offer it."""
+        keep = getattr(self._ctx, "keep", self._ctx.checkpoint)
+        keep(self._first + step, lambda: {"phase": self.name, "state": state()})
+
     def latest(self) -> Checkpoint | None:
         """The stored state, if it is of this loop."""
         if self._found is None or self._found[1]["phase"] != self.name:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from bench.contracts import Context, Images
 from bench.loop import BatchRows, PixelTensor, autocast, seed_all, train_loop
+from bench.training.accumulation import MicroBatches
+from bench.training.grids import SampleGrids
+from bench.training.settings import settings
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.averaging import averaged
 from generators._diffusion.codecs import Codec, to_float
@@ -29,12 +32,22 @@ class Optimiser:
 
     def step(self, loss: Tensor, i: int) -> None:
         """One update from the gradient of ``loss`` at step ``i`` (from 0)."""
+
+        def backward() -> Tensor:
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        self.update(backward, i)
+
+    def update(self, backward: Callable[[], Tensor], i: int) -> Tensor:
+        """One update at step ``i`` from the gradients that ``backward`` leaves; the loss [] that it gives."""
         for group in self.adamw.param_groups:
             group["lr"] = self.lr * learning_rate_factor(i, self.steps, self.warmup)
         self.adamw.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = backward()
         nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.adamw.step()
+        return loss
 
 
 def evenly_spaced(train: Images, numbers: int = 2**25) -> Tensor:
@@ -54,6 +67,10 @@ class DenoisingLoss:
 
     def __call__(self, unet: nn.Module, x_u8: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Loss [] of images uint8 [B, 3, H, W] of ``labels`` int64 [B]; ``rng`` draws all but the noise."""
+        return self.of(unet, self.drawn(x_u8, labels, rng), slice(0, len(x_u8)))
+
+    def drawn(self, x_u8: Tensor, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(code, noise [B, C, h, w], time, label [B]) of a batch: all that is random in its loss but dropout."""
         options, device = self.options, self.ctx.device
         x = to_float(random_symmetry(x_u8, options.augment, rng))
         y = dropped_labels(labels, self.null, options.class_dropout, rng).to(device)
@@ -61,7 +78,12 @@ class DenoisingLoss:
         with autocast(self.ctx):
             with torch.no_grad():
                 z = self.codec.encode(x)
-            eps = torch.randn_like(z)
+            return z, torch.randn_like(z), t, y
+
+    def of(self, unet: nn.Module, batch: tuple[Tensor, Tensor, Tensor, Tensor], rows: slice) -> Tensor:
+        """Mean loss [] over ``rows`` of a ``drawn`` batch."""
+        z, eps, t, y = (column[rows] for column in batch)
+        with autocast(self.ctx):
             predicted = unet(self.process.add_noise(z, eps, t), t, class_labels=y).sample
         error: Tensor = (predicted.float() - self.process.target(z, eps, t)).square().mean(dim=(1, 2, 3))
         return (self.process.weight(t) * error).mean()
@@ -69,6 +91,7 @@ class DenoisingLoss:
 
 def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: Context) -> nn.Module:
     """The EMA of a UNet trained on the codes of ``train``, on the CPU; resumes from ``ctx``."""
+    from generators._diffusion.model import DiffusionModel
     from generators._diffusion.pretrained import starting_unet
 
     seed_all(ctx.seed)
@@ -84,15 +107,21 @@ def train_denoiser(options: DiffusionOptions, train: Images, codec: Codec, ctx: 
         clip=options.grad_clip,
     )
     loss_of = DenoisingLoss(options, codec, train.num_classes, ctx)
+    micro = MicroBatches(unet.parameters(), options.batch, tell=getattr(ctx, "note", None))
+    sampled = DiffusionModel(options, codec, ema.module, train.size, train.num_classes)
+    grids = SampleGrids(ctx, train.num_classes, sampled.sample)
+    if settings().compiled:
+        unet.compile()
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
         rows = draw(rng)
-        loss = loss_of(unet, pixels[rows], labels[rows], rng)
-        optimiser.step(loss, i)
+        batch = loss_of.drawn(pixels[rows], labels[rows], rng)
+        loss = optimiser.update(lambda: micro.backward(lambda part: loss_of.of(unet, batch, part)), i)
         ema.update(unet)
-        return {"loss": loss.detach()}
+        grids.at(i + 1)
+        return {"loss": loss}
 
     unet.train()
     train_loop(ctx, options.steps, {"unet": unet, "ema": ema, "optimiser": optimiser.adamw}, step)

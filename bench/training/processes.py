@@ -1,0 +1,95 @@
+"""Several processes that train one model together, one for each GPU, as ``accelerate launch`` starts them.
+
+All processes run the same program with the same seeds, so they draw the same batches; each works on its share of the
+rows of a batch and the gradients are summed, so the update is that of one process to rounding. The first process alone
+writes. Without such a launch nothing of this does anything, and neither torch nor accelerate is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+PATIENCE = timedelta(days=7)  # others wait while the first process works on a stage alone
+
+
+def count() -> int:
+    """Number of processes that train together."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return int(os.environ["RANK"]) if count() > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this process may write."""
+    return rank() == 0
+
+
+def share(batch: int) -> slice:
+    """Rows of a batch that this process works on; every process has at least one while ``batch`` >= their number."""
+    return slice(batch * rank() // count(), batch * (rank() + 1) // count())
+
+
+@contextmanager
+def own_draws() -> Iterator[None]:
+    """Inside, torch's global generators draw otherwise in each process (dropout); after it all are as before."""
+    if count() == 1:
+        yield
+        return
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int(torch.randint(2**62, ())) + rank())
+        yield
+
+
+def summed(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+    """``loss`` summed over processes, and so, in place, the gradients of ``parameters``."""
+    if count() == 1:
+        return loss
+    import torch
+
+    _join()
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([loss.reshape(1), *(g.flatten().to(loss.dtype) for g in gradients)])
+    torch.distributed.all_reduce(flat)
+    at = 1
+    for gradient in gradients:
+        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+        at += gradient.numel()
+    return flat[0]
+
+
+def told_by_first(value: Any) -> Any:
+    """The ``value`` (JSON) of the first process, in every process."""
+    if count() == 1:
+        return value
+    import torch
+
+    _join()
+    box = [value]
+    torch.distributed.broadcast_object_list(box)
+    return box[0]
+
+
+@cache
+def _join() -> Any:
+    """Meet the other processes, by Accelerate's choice of backend: NCCL between GPUs, gloo between processors."""
+    import torch
+    from accelerate import PartialState
+
+    on_cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
+    return PartialState(cpu=on_cpu, timeout=PATIENCE)

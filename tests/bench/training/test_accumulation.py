@@ -1,0 +1,156 @@
+"""Batches in parts: the update of the whole batch, whatever the size of the parts and however it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.context import StageContext
+from bench.errors import ConfigError, StageError
+from bench.loop import seed_all, train_loop
+from bench.testing import tiny_images
+from bench.training.accumulation import MicroBatches, out_of_memory
+from bench.training.settings import settings
+from generators.ddpm import DDPM
+
+
+class Job:
+    """A convolutional regression with group norm in float64, trained in parts of ``micro``."""
+
+    def __init__(self, micro: int | None, fits: int | None = None, kind: type[Exception] | None = None) -> None:
+        seed_all(0)
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.SiLU(), nn.Conv2d(8, 3, 3)
+        ).double()
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-2)
+        self.told: list[str] = []
+        self.micro = MicroBatches(self.net.parameters(), 12, micro, self.told.append)
+        self.fits, self.kind, self.losses = fits, kind, list[float]()
+
+    def step(self, i: int, rng: torch.Generator) -> dict[str, Tensor]:
+        x = torch.randn(12, 3, 8, 8, generator=rng, dtype=torch.float64)
+        noise = torch.randn(12, 3, 6, 6, dtype=torch.float64)
+
+        def loss_of(rows: slice) -> Tensor:
+            made = self.net(x[rows])
+            loss: Tensor = (made - x[rows, :, 1:-1, 1:-1] - noise[rows]).square().mean()
+            if self.fits is not None and i >= 3 and len(made) > self.fits:
+                loss.backward()  # memory ends late: gradients of this part are there already
+                raise (self.kind or torch.OutOfMemoryError)("DefaultCPUAllocator: can't allocate memory")
+            return loss
+
+        self.optimiser.zero_grad()
+        loss = self.micro.backward(loss_of)
+        self.optimiser.step()
+        self.losses.append(float(loss))
+        return {"loss": loss}
+
+    def run(self, folder: Path) -> Tensor:
+        seed_all(1)
+        train_loop(StageContext(4, folder), 10, {"net": self.net}, self.step)
+        return torch.cat([p.detach().flatten() for p in self.net.parameters()])
+
+
+@pytest.mark.parametrize("micro", [1, 5, 6])
+def test_parts_give_the_update_of_the_whole_batch(micro: int, tmp_path: Path) -> None:
+    whole, parts = Job(None), Job(micro)
+    difference = (whole.run(tmp_path / "a") - parts.run(tmp_path / "b")).abs().max()
+    assert difference < 1e-12
+    assert parts.losses == pytest.approx(whole.losses, rel=1e-13)
+
+
+def test_the_whole_batch_is_what_a_plain_backward_gives_to_the_bit() -> None:
+    job = Job(None)
+    x = torch.randn(12, 3, 8, 8, dtype=torch.float64)
+    job.micro.backward(lambda rows: job.net(x[rows]).square().mean())
+    by_helper = [p.grad.clone() for p in job.net.parameters() if p.grad is not None]
+    job.optimiser.zero_grad()
+    job.net(x).square().mean().backward()
+    assert all(torch.equal(a, p.grad) for a, p in zip(by_helper, job.net.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
+def test_where_memory_ends_parts_are_halved_and_the_run_stays_the_same(kind: type[Exception], tmp_path: Path) -> None:
+    whole, scarce = Job(None), Job(None, fits=4, kind=kind)
+    assert (whole.run(tmp_path / "a") - scarce.run(tmp_path / "b")).abs().max() < 1e-12
+    assert scarce.micro.micro == 3
+    assert [text.split(":")[0] for text in scarce.told] == ["out of memory"] * 2
+    assert "batches of 12 now in parts of 3" in scarce.told[-1]
+
+
+def test_dropout_draws_the_same_again_after_a_halving() -> None:
+    seed_all(0)
+    net, x = nn.Dropout(0.5), torch.ones(8, 100)
+    seen: list[Tensor] = []
+
+    def loss_of(rows: slice) -> Tensor:
+        if rows.stop - rows.start > 4:
+            net(x[rows])
+            raise torch.OutOfMemoryError("out of memory")
+        seen.append(net(x[rows]))
+        return seen[-1].mean().requires_grad_()
+
+    MicroBatches([], 8).backward(loss_of)
+    seed_all(0)
+    assert torch.equal(torch.cat(seen), torch.cat([net(x[:4]), net(x[4:])]))
+
+
+def test_a_single_row_that_does_not_fit_and_other_errors_end_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="out of memory with one image of the batch of 12 at a time"):
+        Job(None, fits=0).run(tmp_path)
+
+    def broken(rows: slice) -> Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        MicroBatches([], 4).backward(broken)
+
+
+def test_the_processor_s_own_words_for_too_little_memory_are_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert out_of_memory(caught.value)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_MICRO_BATCH", "5")
+    assert settings().micro_batch == 5
+    assert MicroBatches([], 12).micro == 5
+    monkeypatch.setenv("BENCH_MICRO_BATCH", "-1")
+    with pytest.raises(ConfigError, match="BENCH_MICRO_BATCH='-1'"):
+        settings()
+
+
+def test_ddpm_trains_the_same_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**DDPM.presets["smoke"], "steps": 8, "batch": 8}
+
+    def history(name: str) -> list[float]:
+        ctx = StageContext(0, tmp_path / name)
+        DDPM(DDPM.Config(**options)).fit(tiny_images(6), ctx)
+        return [row["loss"] for row in ctx.history]
+
+    whole = history("whole")
+    monkeypatch.setenv("BENCH_MICRO_BATCH", "3")
+    parts = history("parts")
+    assert parts == pytest.approx(whole, rel=2e-4)
+    assert parts != whole
+
+
+def test_ddpm_backs_off_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from generators._diffusion.training import DenoisingLoss
+
+    of: Callable[..., Tensor] = DenoisingLoss.of
+
+    def scarce(self: DenoisingLoss, unet: nn.Module, batch: tuple[Tensor, ...], rows: slice) -> Tensor:
+        if rows.stop - rows.start > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return of(self, unet, batch, rows)
+
+    monkeypatch.setattr(DenoisingLoss, "of", scarce)
+    ctx = StageContext(0, tmp_path)
+    DDPM(DDPM.Config(**{**DDPM.presets["smoke"], "steps": 2})).fit(tiny_images(6), ctx)
+    assert ctx.notes[-1].endswith("batches of 16 now in parts of 4; the update stays the same")
