@@ -135,6 +135,14 @@ class ComparisonRecord(Row):
     primary: bool = False
 
 
+class FindingRecord(Row):
+    """A number that the protocol found itself, without the test split, with one seed (e.g. the optimism of mining)."""
+
+    name: str
+    seed: int
+    estimate: EstimateRecord
+
+
 class FidelityRecord(Row):
     """Distances of one synthetic set to held-out reals under one extractor; ``floor``: real against real at equal n."""
 
@@ -227,6 +235,7 @@ class Record(Row):
     arms: list[ArmRecord] = Field(default_factory=list)
     comparisons: list[ComparisonRecord] = Field(default_factory=list)
     floors: dict[str, EstimateRecord] = Field(default_factory=dict)
+    findings: list[FindingRecord] = Field(default_factory=list)
     fidelity: list[FidelityRecord] = Field(default_factory=list)
     throughput: list[ThroughputRecord] = Field(default_factory=list)
     ledger: list[dict[str, Any]] = Field(default_factory=list)

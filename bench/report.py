@@ -130,9 +130,19 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
     what = "value and 95 % interval" if len(seeds) == 1 else f"mean and range over {len(seeds)} seeds"
     yield small_print(f"{what}; thresholds fitted on val_thresh; {_positives(record)}{_floor_words(record)}")
     yield from _small_arms(by_name)
+    yield from _findings(record)
     yield from _arm_notes(record.arms)
     yield from _arm_errors(record.arms)
     yield from _reasons((f"{m} of {a.name}", e) for a in record.arms for m, e in a.metrics.items() if m in endpoints)
+
+
+def _findings(record: Record) -> Iterator[RenderableType]:
+    if not record.findings:
+        return
+    table = make_table("Found by the protocol itself, without the test split", "what", "seed", "value")
+    for found in record.findings:
+        table.add_row(found.name, str(found.seed), interval(found.estimate))
+    yield table
 
 
 def _layout(width: int) -> tuple[bool, int]:

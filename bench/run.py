@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.inspection import inspect_generator, inspect_reals
 from bench.lab import Fitted, Lab, Outcome
 from bench.pictures import draw_pictures
-from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, Record
+from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, FindingRecord, Record
 from bench.recording import (
     arm_record,
     checksums,
@@ -131,6 +131,10 @@ def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder:
         result.sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         measure_generator(bench, world, lab, outcome.generator, result.sample, record, seed)
     record.ledger.extend(outcome.ledger)
+    record.findings += [
+        FindingRecord(name=name, seed=seed, estimate=EstimateRecord.of(found))
+        for name, found in outcome.findings.items()
+    ]
     return result
 
 

@@ -171,6 +171,8 @@ def _estimates(evidence: Evidence) -> Iterator[tuple[ArmRecord | None, str, Esti
         yield None, f"comparisons[{i}].estimate", comparison.estimate
     for name, estimate in record.floors.items():
         yield None, f"floors.{name}", estimate
+    for i, found in enumerate(record.findings):
+        yield None, f"findings[{i}].estimate", found.estimate
     for i, fidelity in enumerate(record.fidelity):
         for part in ("metrics", "floor"):
             for name, estimate in getattr(fidelity, part).items():
