@@ -14,7 +14,7 @@ from bench.data.invariants import check_subset
 from bench.errors import CapabilityError, StageError
 from bench.keys import stage_seed
 from bench.lab import Arm, Fitted, Lab, Outcome
-from protocols.arms import SETS, WORDS, ArmName, Control, Round, SetName, controls, strong_options, synthetic_of
+from protocols.arms import SETS, WORDS, ArmName, Control, Round, SetName, controls, strong_arm, synthetic_of
 from protocols.difficulty import hard_cases
 from protocols.strategies.base import Answer, Check, Guidance
 
@@ -83,13 +83,12 @@ class Adversarial:
         arms = {"C0": Arm(base, lab.train, "real only"), "guided": self._choose(lab, "guided", guided)}
         added = {"guided": synthetic_of(rounds)}
         if "C0b" in self.config.controls:
-            name, options = lab.bench.config.classifier.name, strong_options(lab)
-            strong = lab.fit_classifier(lab.train, title=f"C0b {WORDS['C0b']}", name=name, options=options)
-            arms["C0b"] = Arm(strong, lab.train, WORDS["C0b"])
+            arms["C0b"] = strong_arm(lab)
         for name, make in controls(lab, generator, strategy, self.config.controls).items():
             arms[name], added[name] = self._control(lab, name, make, rounds)
         primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
-        return Outcome(arms, generator, added, lab.ledger, primary)
+        synthetic = {name: images for name, images in added.items() if images.source.startswith("synthetic")}
+        return Outcome(arms, generator, synthetic, lab.ledger, primary)
 
     def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, judge: Fitted) -> list[Round]:
         newest, synthetic = base, lab.train.take([])

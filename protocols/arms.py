@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from bench.contracts import Images, Probabilities, concatenate
 from bench.keys import digest, stage_seed
-from bench.lab import Fitted, Lab
-from protocols.augmented import oversample
+from bench.lab import Arm, Fitted, Lab
 from protocols.difficulty import cross_entropy
+from protocols.resampling import oversample
 
 ArmName = Literal["C0b", "C1", "C2", "C3", "C4", "C6", "C7"]
 SetName = Literal["minimal", "standard", "full"]
@@ -62,7 +62,7 @@ def synthetic_of(rounds: Sequence[Round]) -> Images:
 def controls(lab: Lab, generator: Fitted, strategy: Any, names: Sequence[ArmName]) -> dict[ArmName, Control]:
     """How each of ``names`` gets its extra images; like the guided arm it keeps those of earlier rounds.
 
-    C3 and C4 are left out where ``strategy`` does not start from images, C0b (see :func:`strong_options`) always.
+    C3 and C4 are left out where ``strategy`` does not start from images, C0b (see :func:`strong_arm`) always.
     """
 
     def random_synthetic(rounds: Sequence[Round]) -> Images:
@@ -100,6 +100,13 @@ def controls(lab: Lab, generator: Fitted, strategy: Any, names: Sequence[ArmName
     }  # fmt: skip
     absent = set() if strategy.from_images else {"C3", "C4"}
     return {name: makers[name] for name in names if name in makers and name not in absent}
+
+
+def strong_arm(lab: Lab) -> Arm:
+    """Arm C0b: the run's classifier on train alone, with the options of :func:`strong_options`."""
+    name, options = lab.bench.config.classifier.name, strong_options(lab)
+    fitted = lab.fit_classifier(lab.train, title=f"C0b {WORDS['C0b']}", name=name, options=options)
+    return Arm(fitted, lab.train, WORDS["C0b"])
 
 
 def strong_options(lab: Lab) -> dict[str, Any]:

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import Field
 
 from bench.contracts import Images, Labels, Options
 from bench.keys import stage_seed
 from bench.lab import Arm, Lab, Outcome
+from protocols.arms import strong_arm
 from protocols.labels import balancing_labels, spread_labels
+from protocols.resampling import draw_pool, oversample, part_of
+from protocols.saturation import saturation
+
+Ratio = Annotated[float, Field(gt=0)]
 
 
 class Augmented:
-    """Do synthetic images help when they are added to the real ones?
+    """Do synthetic images help when they are added to the real ones, and how many are enough?
 
-    1  G  <- generator fitted on train;  C0 <- classifier fitted on train
-    2  for every way to add (ratios of |train|, "balance", a fixed count of the positive class):
-    3      S <- images of G;  A <- the classifier fitted on train + S
-    4      oversampling control: the classifier fitted on train + as many repeated real images of the same classes
+    1  G  <- generator fitted on train;  C0 <- classifier fitted on train;  C0b <- the same, strongly augmented
+    2  P  <- a pool of images of G;  Q <- as many repeated real images of the same classes
+    3  for every way to add (ratios of |train|, "balance", a fixed count of the positive class):
+    4      A      <- the classifier fitted on train + so many of each class of P
+    5      A-real <- the classifier fitted on train + so many of each class of Q
+    6  the smallest ratio that, on val_select, is within what can be told of the best goes to the ledger
     """
 
-    version = "1"
+    version = "2"
     uses_generator = True
 
     class Config(Options):
         """``ratios``: synthetic per real image. ``balance``: bring all classes to the size of the largest.
 
-        ``positives``: a fixed number of positive images (Carrasco et al. added 22,000 melanomas).
+        positives  a fixed number of positive images (Carrasco et al. added 22,000 melanomas)
+        classical  arm C0b: real images only, balanced batches and strong classical augmentation
         """
 
-        ratios: tuple[float, ...] = (1.0,)
+        ratios: tuple[Ratio, ...] = (1.0,)
         balance: bool = True
         positives: int = Field(0, ge=0)
+        classical: bool = True
 
     presets = {"gpu": {"ratios": (0.25, 0.5, 1.0, 2.0)}, "paper": {"ratios": (0.25, 0.5, 1.0, 2.0)}}
 
@@ -39,40 +50,41 @@ class Augmented:
         self.config = config
 
     def run(self, lab: Lab) -> Outcome:
-        """Arms C0, then one arm and its oversampling control (``…-real``) for every way to add images."""
+        """Arms C0, C0b, then one arm and its oversampling control (``…-real``) for every way to add images."""
         generator = lab.fit_generator(lab.train)
-        base = lab.fit_classifier(lab.train, title="C0 real only")
-        arms = {"C0": Arm(base, lab.train, "real only")}
+        arms = {"C0": Arm(lab.fit_classifier(lab.train, title="C0 real only"), lab.train, "real only")}
+        if self.config.classical:
+            arms["C0b"] = strong_arm(lab)
+        ways = self._ways(lab)
+        pool = draw_pool(lab, generator, [labels for labels, _ in ways.values()], stream="augmented")
+        repeats = oversample(lab.train, pool.labels, stage_seed(lab.seed, "augmented/real"))
         synthetic: dict[str, Images] = {}
-        for name, labels, words in self._ways(lab):
-            extra = lab.sample(generator, labels, stream=f"augmented/{name}")
-            repeats = oversample(lab.train, labels, stage_seed(lab.seed, f"augmented/{name}/real"))
-            for arm, added, text in ((name, extra, "synthetic"), (f"{name}-real", repeats, "repeated real")):
-                union = lab.train + added
-                fitted = lab.fit_classifier(union, title=f"{arm} real + {len(added)} {text}")
-                arms[arm] = Arm(fitted, union, f"real + {len(added)} {text} ({words})")
-            synthetic[name] = extra
-            lab.note(event="added", arm=name, counts=np.bincount(labels, minlength=lab.task.num_classes).tolist())
+        for name, (labels, words) in ways.items():
+            synthetic[name] = part_of(pool, labels)
+            arms[name] = _with(lab, name, synthetic[name], "synthetic", words)
+            arms[f"{name}-real"] = _with(lab, f"{name}-real", part_of(repeats, labels), "repeated real", words)
+            lab.note(event="added", arm=name, counts=synthetic[name].counts().tolist())
+        if len(self.config.ratios) > 1:
+            steps = {0.0: arms["C0"], **{ratio: arms[f"A{ratio:g}"] for ratio in sorted(self.config.ratios)}}
+            lab.note(event="saturation", **saturation(lab, {ratio: arm.classifier for ratio, arm in steps.items()}))
         primary = [pair for name in synthetic for pair in ((name, "C0"), (name, f"{name}-real"))]
         return Outcome(arms, generator, synthetic, lab.ledger, primary)
 
-    def _ways(self, lab: Lab) -> list[tuple[str, Labels, str]]:
+    def _ways(self, lab: Lab) -> dict[str, tuple[Labels, str]]:
         counts = lab.train.counts()
-        ways = [
-            (f"A{ratio:g}", spread_labels(round(ratio * len(lab.train)), counts), f"ratio {ratio:g}")
+        ways = {
+            f"A{ratio:g}": (spread_labels(round(ratio * len(lab.train)), counts), f"ratio {ratio:g}")
             for ratio in self.config.ratios
-        ]
+        }
         if self.config.balance and len(balancing_labels(counts)):
-            ways.append(("Abal", balancing_labels(counts), "classes balanced"))
+            ways["Abal"] = balancing_labels(counts), "classes balanced"
         if self.config.positives:
             labels = np.full(self.config.positives, lab.task.positive, dtype=np.int64)
-            ways.append((f"A+{self.config.positives}", labels, "positives only"))
+            ways[f"A+{self.config.positives}"] = labels, "positives only"
         return ways
 
 
-def oversample(images: Images, labels: Labels, seed: int) -> Images:
-    """A random real image of ``images`` for each of ``labels`` [M]; classes without images are left out."""
-    rng = np.random.default_rng(seed)
-    members = {k: np.flatnonzero(images.labels == k) for k in np.unique(labels)}
-    rows = [rng.choice(members[k]) for k in labels if len(members[k])]
-    return images.take(np.array(rows, dtype=np.int64))
+def _with(lab: Lab, name: str, added: Images, kind: str, words: str) -> Arm:
+    union = lab.train + added
+    fitted = lab.fit_classifier(union, title=f"{name} real + {len(added)} {kind}")
+    return Arm(fitted, union, f"real + {len(added)} {kind} ({words})")
