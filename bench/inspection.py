@@ -19,7 +19,7 @@ from bench.keys import stage_seed
 from bench.lab import Fitted, Lab
 from bench.record import EstimateRecord
 
-MEMBERS = 1_000  # images a side at which membership is asked
+MEMBERS = 1_000  # at most so many images a side are asked for membership
 PATH_NET, DIVERSITY_NET = "vgg", "alex"  # those of the published figures of each
 
 
@@ -71,8 +71,9 @@ def _path_length(lab: Lab, generator: Fitted, labels: Labels) -> dict[str, Any]:
 
 def _membership(lab: Lab, generator: Fitted, reference: Images) -> dict[str, Any]:
     rng = np.random.default_rng(stage_seed(lab.seed, "membership"))
-    rows = np.sort(rng.choice(len(lab.train), min(MEMBERS, len(lab.train)), replace=False))
-    members, others = lab.train.take(rows), reference.take(np.arange(min(MEMBERS, len(reference))))
+    n = min(MEMBERS, len(lab.train), len(reference))
+    rows = np.sort(rng.choice(len(lab.train), n, replace=False))
+    members, others = lab.train.take(rows), reference.take(np.arange(n))
 
     def measure(model: Any, ctx: StageContext) -> dict[str, Estimate]:
         from bench.metrics import measure_membership
@@ -80,7 +81,7 @@ def _membership(lab: Lab, generator: Fitted, reference: Images) -> dict[str, Any
         return measure_membership(model, members, others, ctx)
 
     inputs = {"generator": generator.key, "train": members.key, "held_out": others.key}
-    name = f"membership of {len(members)} images"
+    name = f"membership of {n} images"
     return _of_model(lab, generator, name, {}, inputs, measure)
 
 
