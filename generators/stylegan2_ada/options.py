@@ -58,11 +58,11 @@ class StyleOptions(Options):
     conv_clamp: PositiveFloat | None = None
     mbstd_group: PositiveInt = 4
     lr: PositiveFloat = 0.003
-    gamma: NonNegativeFloat | None = 0.02
+    gamma: NonNegativeFloat | None = 0.002
     r1_every: NonNegativeInt = 16
     pl_every: NonNegativeInt = 0
     pl_weight: NonNegativeFloat = 2.0
-    style_mixing: Share = 0.5
+    style_mixing: Share = 0.0
     ema_kimg: NonNegativeFloat | None = 5.0
     ema_rampup: PositiveFloat | None = 0.05
     augment: tuple[Group, ...] = ("blit", "geometric", "colour")
