@@ -49,6 +49,23 @@ def build(
 
 
 @app.command()
+def board(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; name each cell that differs.")] = False,
+) -> None:
+    """Write the committed board (Markdown, CSV) from the committed records. With --check: exit code 1 if it differs."""
+    from leaderboard import committed
+
+    if not check:
+        for path in committed.write(RECORDS):
+            typer.echo(path)
+        return
+    if changes := committed.compare(RECORDS):
+        typer.echo(committed.summary(changes))
+        raise typer.Exit(1)
+    typer.echo("the committed board is what the records give", err=True)
+
+
+@app.command()
 def serve(
     folder: Annotated[Path, typer.Argument(help="Folder that `build` wrote.")] = BOARD,
     port: Annotated[int, typer.Option(help="Port on this machine; 0: any that is free.")] = 8000,

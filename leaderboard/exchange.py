@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.board import COLUMNS, Cell, Line, Reference, TrackBoard
+from leaderboard.published import PublishedTable
 
 FORMAT = 1  # raise it when a field changes its meaning
 
 
-def document(sections: Iterable[str], unreadable: Mapping[Path, str], newest: str) -> str:
-    """The whole file from the objects of its tracks."""
+def document(
+    sections: Iterable[str], unreadable: Mapping[Path, str], newest: str, published: Iterable[PublishedTable] = ()
+) -> str:
+    """The whole file from the objects of its tracks, and the tables of the literature as their authors printed them."""
     wrong = json.dumps([{"record": str(path), "reason": reason} for path, reason in unreadable.items()])
-    head = f'{{"format": {FORMAT}, "newest": {json.dumps(newest)}, "unreadable": {wrong}, "tracks": ['
+    reported = json.dumps([asdict(table) for table in published], ensure_ascii=False)
+    head = f'{{"format": {FORMAT}, "newest": {json.dumps(newest)}, "unreadable": {wrong}, "published": {reported}, '
+    head += '"tracks": ['
     return head + ",\n".join(sections) + "]}\n"
 
 
@@ -40,6 +45,7 @@ def _line(line: Line) -> dict[str, Any]:
     return {
         "id": row.identity.digest[:16], "generator": generator, "protocol": protocol, "arm": arm,
         "classifier": classifier, "variant": line.variant, "kind": row.kind, "status": row.status,
+        "control_of": list(row.control_of),
         "standing": line.standing and asdict(line.standing), "seeds": row.seeds,
         "cells": {"auc": _cell(line.auc), **{key: _cell(cell) for key, cell in line.cells.items()}},
         "versus": [

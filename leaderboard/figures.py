@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from bench.format import number
 from leaderboard import curves
 from leaderboard.board import Line, TrackBoard
+from leaderboard.gate import COPY_LIMIT, COPY_RATE
 from leaderboard.load import Entry
 from leaderboard.markup import Html, join
-from leaderboard.rows import COPY_LIMIT, COPY_RATE, Source
+from leaderboard.rows import Source
 from leaderboard.svg import SERIES, Plot, around, root
 
 POINTS, NAMED = 200, 14  # more marks than this say nothing in a scatter; more names cover it

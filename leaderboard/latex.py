@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from bench.format import NOTHING
@@ -12,10 +13,12 @@ PREAMBLE = """\
 % Tables of the leaderboard. In the preamble: \\usepackage{booktabs,graphicx}
 % In brackets: 95 % intervals. Rank (best--worst): rows of one tie group cannot be told apart from its first.
 """
+PART = "\0"  # between two hyphens, which would become a dash
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "·": r"\(\cdot\)", "\n": " ", "×": r"\(\times\)",
+    "|": r"\textbar{}", '"': r"{\char34}", "`": r"\textasciigrave{}", PART: "{}", "–": "--", "·": r"\(\cdot\)",
+    "×": r"\(\times\)", "−": r"\(-\)", "±": r"\(\pm\)", "≤": r"\(\leq\)", "≥": r"\(\geq\)",
 }  # fmt: skip
 ARROWS = {"higher": r"\(\uparrow\)", "lower": r"\(\downarrow\)"}
 
@@ -69,5 +72,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def escape(text: object) -> str:
-    """``text`` as LaTeX that prints it literally."""
-    return "".join(SPECIAL.get(character, character) for character in str(text))
+    """``text`` as LaTeX that prints it literally, on one line and without ligatures, under any font encoding."""
+    plain = "".join(character if character.isprintable() else " " for character in str(text))
+    parted = re.sub("-(?=-)", f"-{PART}", plain)
+    return "".join(SPECIAL.get(character, character) for character in parted)

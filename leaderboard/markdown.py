@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.format import NOTHING
 from leaderboard.board import COLUMNS, TrackBoard
+from leaderboard.published import PublishedTable
 from leaderboard.words import badges, cell_text, facts, rank_text, versus_text
 
 HEADS = (
@@ -16,13 +17,27 @@ HEADS = (
 )  # fmt: skip
 
 
-def document(sections: Iterable[str], unreadable: Mapping[Path, str]) -> str:
-    """The whole file from the sections of its tracks."""
+def document(sections: Iterable[str], unreadable: Mapping[Path, str], published: Iterable[PublishedTable] = ()) -> str:
+    """The whole file from the sections of its tracks, then the tables of the literature."""
     parts = ["# Leaderboard", "", *sections]
     if unreadable:
         parts += ["## Records that could not be read", ""]
         parts += [f"* {escape(path)}: {escape(reason)}" for path, reason in unreadable.items()] + [""]
+    for table in published:
+        parts += list(_published(table))
     return "\n".join(parts)
+
+
+def _published(table: PublishedTable) -> Iterator[str]:
+    """A table of the literature, with the digits of its source, marked as not measured here."""
+    yield f"## {escape(table.title)} ({table.status})"
+    yield ""
+    yield escape(" ".join(part for part in (f"{table.source}.", table.note) if part))
+    yield ""
+    yield _row([column.label for column in table.columns])
+    yield "|" + "---|" * len(table.columns)
+    yield from (_row(row) for row in table.rows)
+    yield ""
 
 
 def section(track: TrackBoard) -> str:
@@ -42,7 +57,8 @@ def _lines(track: TrackBoard) -> Iterator[str]:
     for line in track.lines:
         tie = str(line.standing.tie_group) if line.standing else NOTHING
         cells = [cell_text(line.auc), versus_text(line), *(cell_text(line.cells[c.key]) for c in COLUMNS)]
-        marks = "; ".join([*badges(line), *line.row.notes])
+        made = line.row.arm.description if line.row.arm else ""
+        marks = "; ".join(part for part in (made, *badges(line), *line.row.notes) if part)
         yield _row([rank_text(line), tie, *line.names, str(len(line.row.sources)), *cells, marks])
     for reference in track.references:
         cells = [cell_text(reference.auc), "", *(cell_text(reference.cells.get(c.key)) for c in COLUMNS)]

@@ -76,7 +76,7 @@ class Table:
         """The table in a box that scrolls sideways by itself, and by keyboard."""
         head = join(tag("th", cell, scope="col", class_=self._class(i)) for i, cell in enumerate(self.heads))
         body = join(tag("tr", self._row(row)) for row in self.rows)
-        inner = tag("caption", self.caption) + tag("thead", tag("tr", head)) + tag("tbody", body)
+        inner = tag("caption", tag("span", self.caption)) + tag("thead", tag("tr", head)) + tag("tbody", body)
         return scroll(tag("table", Html(inner)), self.caption)
 
     def _class(self, column: int) -> str | None:

@@ -18,7 +18,7 @@ from leaderboard.markup import Html, Table, definition_rows, tag
 from leaderboard.published import PublishedTable
 from leaderboard.rows import Track
 from leaderboard.track_table import Names, digest_table, table
-from leaderboard.words import CLAIM_SEEDS, cautions
+from leaderboard.words import CLAIM_SEEDS, CONTROL_LEGEND, cautions
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,7 +64,7 @@ def track_page(board: TrackBoard, pages: Names) -> str:
     return _render(
         "track.html.j2", title=board.title, track=board.track, data=board.data, cautions=cautions(board),
         strip=_strip(board), table=table(board, pages), figures=figures.of_track(board), rows=len(board.lines),
-        home="../index.html",
+        legend=CONTROL_LEGEND, home="../index.html",
     )  # fmt: skip
 
 

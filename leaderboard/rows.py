@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from bench.keys import digest
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, PluginRecord, Record
+from leaderboard.gate import copies
 from leaderboard.load import Entry
 
 Kind = Literal["entrant", "baseline", "ceiling", "sentinel", "floor", "control"]
@@ -15,9 +16,10 @@ Status = Literal["ranked", "gated", "unranked", "incomplete", "failed", "absent"
 
 ROLE_OF_CONTROL: dict[str, Kind] = {"oracle": "ceiling", "copy": "sentinel", "noise": "floor"}
 HELD_OUT_ARM = "C6"  # real images outside train instead of synthetic ones: what perfect synthetic images would give
+SHUFFLED_ARM = "C7"  # random synthetic images under shuffled labels: must not be as good as any entrant
+ROLE_OF_ARM: dict[str, Kind] = {"C1": "control", "C3": "control", "C4": "control", SHUFFLED_ARM: "sentinel"}
+"""Control arms with synthetic images (:mod:`protocols.arms`); those without are baselines, or the ceiling."""
 GENERATOR_OF_ROLE: dict[Kind, str] = {role: name for name, role in ROLE_OF_CONTROL.items()}
-COPY_RATE = "copy_rate"
-COPY_LIMIT = 0.01  # the rate is set to 1 % on held-out real images: a row whose lower bound is above that copies
 
 
 T = TypeVar("T")
@@ -62,7 +64,10 @@ class Identity:
 
 @dataclass
 class Row:
-    """One line of a track. ``sources``: seed -> newest measurement; ``fidelity``: records of its synthetic images."""
+    """One line of a track. ``sources``: seed -> newest measurement; ``fidelity``: records of its synthetic images.
+
+    ``control_of``: the arms of the same run that it is a control of; it is compared with them, and takes no rank.
+    """
 
     identity: Identity
     kind: Kind
@@ -71,6 +76,7 @@ class Row:
     entries: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     status: Status = "ranked"
+    control_of: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> list[int]:
@@ -124,7 +130,7 @@ def tracks_of(record: Record) -> list[Track]:
 
 def absent_controls(rows: Sequence[Row]) -> list[Row]:
     """A row without numbers for each of floor, ceiling and sentinel that nobody has run in this track."""
-    there = {row.kind for row in rows}
+    there = {row.kind for row in rows if not row.control_of}
     return [_absent(role, name) for role, name in GENERATOR_OF_ROLE.items() if role not in there]
 
 
@@ -162,7 +168,8 @@ def rows_of(entries: Sequence[Entry], extractor: str) -> list[Row]:
             arms.setdefault(arm.name, []).append(arm)
         for name, of_name in arms.items() or [("", [])]:
             identity = _identity(entry.record, name)
-            row = rows.setdefault(identity, Row(identity, kind_of(entry.record, name, of_name), {}))
+            kind, guided = kind_of(entry.record, name, of_name), guided_arms(entry.record, name)
+            row = rows.setdefault(identity, Row(identity, kind, {}, control_of=guided))
             _add(row, entry, of_name, extractor)
     joined = _join_equal_baselines(list(rows.values()))
     for row in joined:
@@ -213,7 +220,16 @@ def kind_of(record: Record, name: str, arms: Sequence[ArmRecord]) -> Kind:
         return "ceiling" if name == HELD_OUT_ARM else "baseline"
     if record.generator and record.generator.control:
         return ROLE_OF_CONTROL.get(record.generator.name, "control")
+    if guided_arms(record, name):
+        return ROLE_OF_ARM[name]
     return "entrant" if record.generator else "baseline"
+
+
+def guided_arms(record: Record, name: str) -> tuple[str, ...]:
+    """The arms that the arm ``name`` is a control of: those of its run with synthetic images that are no controls."""
+    if name not in ROLE_OF_ARM or not record.generator or record.generator.control:
+        return ()
+    return tuple(dict.fromkeys(a.name for a in record.arms if a.n_synthetic and a.name not in ROLE_OF_ARM))
 
 
 def _add(row: Row, entry: Entry, arms: Sequence[ArmRecord], extractor: str) -> None:
@@ -259,15 +275,9 @@ def _judge(row: Row) -> None:
         row.status = "incomplete"
     elif not all(entry.record.ranked for entry in row.entries):
         row.status = "unranked"
-    elif row.kind == "entrant" and copies(row):
+    elif (row.kind == "entrant" or row.control_of) and copies(row.fidelity):
         row.status = "gated"
         row.notes.append("fails the memorization gate: more copies of training images than held-out real ones are")
-
-
-def copies(row: Row) -> bool:
-    """Whether the synthetic images are surely nearer to training images than held-out real images are."""
-    lows = [e.low for e in row.fidelity_estimates(COPY_RATE) if e.low is not None]
-    return bool(lows) and sum(lows) / len(lows) > COPY_LIMIT
 
 
 def _of_seed(seed: int | None) -> str:

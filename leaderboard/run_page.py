@@ -8,12 +8,13 @@ from bench.errors import DataError
 from bench.format import NOTHING
 from bench.progress import duration
 from bench.record import Record
-from leaderboard import figures, run_origin, run_results
+from leaderboard import figures, run_images, run_origin, run_results, run_subgroups
 from leaderboard.load import Entry
 from leaderboard.markup import Html, Table, definition_rows, join, listing, tag, text
 
 Section = tuple[str, str, Html]  # id, title, content
 PICTURES = ("samples", "closest pairs")
+EXTERNAL = "external: scored here, trained elsewhere"
 BIGGEST_PICTURE = 4_000_000  # bytes: a page stays something that opens at once
 
 
@@ -24,8 +25,10 @@ def sections(entry: Entry) -> list[Section]:
         ("failures", "What failed", _failures(record)),
         ("arms", "Arms on the test images", run_results.arms(record)),
         ("comparisons", "Comparisons", run_results.comparisons(record)),
+        ("findings", "Findings of the protocol", run_results.findings(record)),
+        ("subgroups", "Subgroups", run_subgroups.subgroups(record)),
         ("figures", "Figures", figures.of_run(entry)),
-        ("fidelity", "Fidelity and memorization", run_results.fidelity(record)),
+        ("fidelity", "Fidelity and memorization", run_images.fidelity(record)),
         ("pictures", "Samples and their nearest training images", _pictures(entry)),
         ("ledger", "Ledger", run_origin.ledger(record)),
         ("stages", "Stage times", run_origin.stages(record)),
@@ -46,6 +49,7 @@ def strip(record: Record) -> Html:
         ("Data", f"{data.name or data.spec}, {data.resolution} px"), ("Task", positive),
         ("Test images", f"{sum(test.values()):,}" if test else ""),
         (f"of class {positive}", f"{test.get(positive, 0):,}" if test else ""),
+        ("Origin", EXTERNAL if record.origin == "external" else ""),
         ("Seeds", ", ".join(map(str, record.seeds))), ("Preset", record.preset), ("Made", record.created[:10]),
     ]), class_="strip")  # fmt: skip
 

@@ -1,12 +1,13 @@
-"""What the page of a run says of its results: arms, comparisons, fidelity and memorization."""
+"""What the page of a run says of its classifiers: arms and comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.format import LEAST_DIFFERENCE, NOTHING, interval, number, over_seeds, p_value
-from bench.record import ArmRecord, ComparisonRecord, EstimateRecord, FidelityRecord, Record
-from bench.report import ARROWS, ENDPOINTS
+from bench.record import ArmRecord, ComparisonRecord, EstimateRecord, Record
+from bench.report import ENDPOINTS
+from bench.tables import metric_title
 from leaderboard.markup import Html, Table, fold, join, tag, text
 from leaderboard.svg import Scale, around
 from leaderboard.svg import interval as drawn
@@ -35,7 +36,7 @@ def arms(record: Record) -> Html:
             [Html("<i>ideal observer</i> <small>reference</small>"), "", "", "", number(record.data.bayes_auc, 1.0)]
         )
     width = 4 + len(shown)
-    heads = ("Arm", "Real", "Synthetic", "Seeds", *(m.replace("_", " ") for m in shown))
+    heads = ("Arm", "Real", "Synthetic", "Seeds", *(metric_title(m) for m in shown))
     several = len({arm.seed for arm in record.arms}) > 1
     caption = "Mean over seeds and their range" if several else "Value and 95 % interval"
     numbers = frozenset(range(1, width))
@@ -51,7 +52,7 @@ def _all_metrics(record: Record) -> Html:
     arms = record.arms
     names = list(dict.fromkeys(name for arm in arms for name in arm.metrics))
     heads = ["Metric", *(f"{arm.name}, seed {arm.seed}" for arm in arms)]
-    rows = [[name, *(_estimate(arm.metrics.get(name)) for arm in arms)] for name in names]
+    rows = [[metric_title(name), *(_estimate(arm.metrics.get(name)) for arm in arms)] for name in names]
     cuts = list(dict.fromkeys(t.rule for arm in arms for t in arm.thresholds))
     rows += [[f"threshold {rule}", *(_threshold(arm, rule) for arm in arms)] for rule in cuts]
     return Table("All metrics, with 95 % intervals", heads, rows, frozenset(range(1, len(heads)))).html()
@@ -100,30 +101,13 @@ def _comparison(c: ComparisonRecord, scale: Scale) -> list[object]:
     shown = drawn(e.value, e.low, e.high, scale, [0.0]) + text(interval(e, signed=True))
     seen = NOTHING if mdd is None else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
     title = Html(f"<b>{name}</b>" if c.primary else name)
-    return [title, c.endpoint, Html(shown), p_value(c.p), p_value(c.p_adjusted), c.n_seeds, seen]
+    return [title, metric_title(c.endpoint), Html(shown), p_value(c.p), p_value(c.p_adjusted), c.n_seeds, seen]
 
 
-def fidelity(record: Record) -> Html:
-    """A table for each extractor and n: metrics of every synthetic set beside real against real."""
-    groups: dict[tuple[str, str, int], list[FidelityRecord]] = {}
-    for row in record.fidelity:
-        groups.setdefault((row.extractor, row.resize, row.n_synthetic), []).append(row)
-    parts = []
-    for (extractor, resize, n), found in groups.items():
-        sets = list(dict.fromkeys(row.name for row in found))
-        metrics = list(dict.fromkeys(m for row in found for m in (*row.metrics, *row.floor)))
-        rows = [_fidelity_row(metric, sets, found) for metric in metrics]
-        caption = (
-            f"{n:,} synthetic images against {found[0].n_reference:,} held-out reals; features: {extractor}, "
-            f"weights {found[0].weights_sha256[:12]}, {resize}"
-        )
-        heads = ("Metric", *sets, "real against real")
-        parts.append(Table(caption, heads, rows, frozenset(range(1, len(heads)))).html())
-    return join(parts)
-
-
-def _fidelity_row(metric: str, sets: Sequence[str], found: Sequence[FidelityRecord]) -> list[object]:
-    columns = [[row.metrics[metric] for row in found if row.name == name and metric in row.metrics] for name in sets]
-    columns.append([row.floor[metric] for row in found if row.name == found[0].name and metric in row.floor])
-    direction = next(e.direction for column in columns for e in column)
-    return [metric.replace("_", " ") + ARROWS[direction], *(over_seeds(c) if c else NOTHING for c in columns)]
+def findings(record: Record) -> Html:
+    """Numbers that the protocol found itself, a row each and seed; nothing without any."""
+    if not record.findings:
+        return Html("")
+    rows = [[found.name, found.seed, _estimate(found.estimate)] for found in record.findings]
+    caption = "Found by the protocol itself, without the test split"
+    return Table(caption, ("What", "Seed", "Value"), rows, frozenset({1, 2})).html()

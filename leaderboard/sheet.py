@@ -12,8 +12,8 @@ from leaderboard.words import versus_words
 NUMBERS = ("auc", *(column.key for column in COLUMNS))
 HEADS = (
     "track", "task", "data", "fingerprint", "split", "resolution", "metrics", "extractor",
-    "rank", "rank_best", "rank_worst", "tie_group", "generator", "protocol", "arm", "classifier", "kind", "status",
-    "seeds", "test_images",
+    "rank", "rank_best", "rank_worst", "tie_group", "generator", "protocol", "arm", "classifier", "variant",
+    "kind", "control_of", "status", "seeds", "test_images",
     *(f"{name}{part}" for name in NUMBERS for part in ("", "_low", "_high")),
     "versus_controls", "runs", "command", "notes",
 )  # fmt: skip
@@ -44,7 +44,8 @@ def _values(track: TrackBoard, line: Line) -> list[object]:
     return [
         made.key, made.task, made.data, made.fingerprint, made.split, made.resolution,
         " ".join(f"{name}@{version}" for name, version in made.metrics), made.extractor,
-        *ranks, *line.names, row.kind, row.status, " ".join(map(str, row.seeds)), track.ranking.images,
+        *ranks, *line.names, line.variant,
+        row.kind, " ".join(row.control_of), row.status, " ".join(map(str, row.seeds)), track.ranking.images,
         *(part for cell in cells for part in (cell.value, cell.low, cell.high)),
         versus_words(line), " ".join(record.run_id for record in runs), runs[-1].command if runs else "",
         "; ".join(row.notes),

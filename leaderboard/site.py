@@ -198,14 +198,14 @@ def _run(
 def _write_tables(
     parts: Sequence[Mapping[str, Any]], unreadable: Mapping[Path, str], newest: str, runs: int, out: Path
 ) -> list[Path]:
-    cards = [pages.Card(**part["card"]) for part in parts]
+    cards, published = [pages.Card(**part["card"]) for part in parts], published_tables()
     texts = {
         "index.html": pages.index_page(cards, unreadable, newest, runs),
-        "published.html": pages.published_page(published_tables()),
-        "leaderboard.md": markdown.document([part["markdown"] for part in parts], unreadable),
+        "published.html": pages.published_page(published),
+        "leaderboard.md": markdown.document([part["markdown"] for part in parts], unreadable, published),
         "leaderboard.csv": sheet.document([part["sheet"] for part in parts]),
         "leaderboard.tex": latex.document([part["latex"] for part in parts]),
-        "leaderboard.json": exchange.document([part["exchange"] for part in parts], unreadable, newest),
+        "leaderboard.json": exchange.document([part["exchange"] for part in parts], unreadable, newest, published),
     }
     for name, text in texts.items():
         write_if_changed(out / name, text)

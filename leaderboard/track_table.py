@@ -71,13 +71,18 @@ def _metric_head(column: Column, scale: Scale, decimals: int, how: str) -> Html:
 
 def _scale(track: TrackBoard, column: Column) -> Scale:
     """Room for what is compared; controls may lie outside and are drawn at the end of the scale."""
-    drawn = [line for line in track.lines if line.row.kind in ("entrant", "baseline", "ceiling")] or track.lines
+    drawn = [line for line in track.lines if _on_scale(line)] or track.lines
     cells = [_cell_of(line, column.key) for line in drawn]
     cells += [r.auc for r in track.references if r.auc] if column is AUC else []
     known = [v for cell in cells for v in (cell.value, cell.low, cell.high) if v is not None]
     top = max((abs(v) for v in known), default=1.0)
     low, high = around(known, 0.05 if top <= 1.0 else 1.0 if top <= 20 else 10.0)
     return Scale(low, high, MARGIN, (WIDTH if column is AUC else NARROW) - MARGIN)
+
+
+def _on_scale(line: Line) -> bool:
+    of_arm = line.row.kind == "control" and line.row.control_of
+    return bool(of_arm) or line.row.kind in ("entrant", "baseline", "ceiling")
 
 
 def _usual(track: TrackBoard, column: Column) -> str:
@@ -142,11 +147,18 @@ def _entry(line: Line, pages: Names) -> str:
     page = pages.get(row.entries[-1].path) if row.entries else None
     name = text(line.names[0])
     linked = f'<a href="{text(page)}">{name}</a>' if page else f"<b>{name}</b>"
-    who = text(" · ".join(part for part in line.names[1:] if part))
+    who = text(" · ".join(part for part in _what(line) if part))
     marks = "".join(f'<span class="badge">{text(badge)}</span>' for badge in badges(line))
     why = f"<small>{text(row.notes[0])}</small>" if row.status != "ranked" and row.notes else ""
     named = f'<span class="who">{linked} <small>{who}</small>{marks}</span>'
     return f'<th scope="row" class="entry">{named}{why}{_how(line, pages)}</th>'
+
+
+def _what(line: Line) -> list[str]:
+    """Protocol, arm with what it was trained on, classifier."""
+    _, protocol, arm, classifier = line.names
+    of = line.row.arm.description if line.row.arm else ""
+    return [protocol, f"{arm}: {of}" if of else arm, classifier]
 
 
 def _how(line: Line, pages: Names) -> str:
@@ -189,7 +201,7 @@ def digest_table(track: TrackBoard, rows: int = 5) -> Html:
 
 
 def _short(line: Line, scale: Scale, marks: Sequence[float]) -> Html:
-    who = text(" · ".join(part for part in line.names[1:] if part))
+    who = text(" · ".join(part for part in _what(line) if part))
     shown = "".join(f'<span class="badge">{text(badge)}</span>' for badge in badges(line))
     group = line.standing.tie_group if line.standing else NOTHING
     name = f'<th scope="row" class="entry"><b>{text(line.names[0])}</b> <small>{who}</small>{shown}</th>'

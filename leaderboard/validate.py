@@ -16,6 +16,7 @@ from typing import Any
 from bench.errors import BenchError, DataError
 from bench.record import ArmRecord, ComparisonRecord, EstimateRecord
 from leaderboard import compared, recompute, seal, stored
+from leaderboard.alike import check_names_of_data, disagreements
 from leaderboard.evidence import Evidence, Problem
 from leaderboard.load import Entry, load
 
@@ -262,6 +263,7 @@ CHECKS: tuple[Check, ...] = (
     check_ranked,
     check_config,
     check_split,
+    check_names_of_data,
     check_seeds,
     check_estimates,
     check_prevalence,
@@ -311,4 +313,5 @@ def validate_places(places: Iterable[Path], *, sealed: bool = False) -> tuple[in
             told = "is missing: records come here by `bench leaderboard add RUN`"
             problems.append(Problem(str(entry.path), "", seal.SEAL, told))
         problems.extend(validate(entry))
+    problems.extend(disagreements(loaded.entries))
     return len(loaded.entries) + len(loaded.unreadable), problems

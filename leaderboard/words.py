@@ -7,8 +7,9 @@ from leaderboard.board import Cell, Line, TrackBoard, beaten
 
 CLAIM_SEEDS = 10
 CONTROL_LEGEND = (
-    "Controls mark the scale and take no rank: ceiling (held-out real images in the place of synthetic ones), sentinel "
-    "(copies of training images), floor (noise)."
+    "Controls take no rank. They mark the scale: ceiling (held-out real images in the place of synthetic ones), "
+    "sentinel (copies of training images, or shuffled labels), floor (noise); or they are what an arm of the same run "
+    "is compared with: the same generator without guidance (control of that arm)."
 )
 STATUSES = {
     "ranked": "",
@@ -62,13 +63,21 @@ def versus_words(line: Line) -> str:
 
 def badges(line: Line) -> list[str]:
     """What marks a row: its role, its status, too few seeds, what tells it from a row of the same name."""
-    marks = ["" if line.row.kind == "entrant" else line.row.kind, STATUSES[line.row.status]]
+    marks = [role(line), STATUSES[line.row.status]]
     seeds = len(line.row.sources)
     if line.standing and seeds < CLAIM_SEEDS:
         marks.append(f"{seeds} seed{'s' * (seeds > 1)}")
     if any(entry.record.origin == "external" for entry in line.row.entries):
         marks.append("external: scored here, trained elsewhere")
     return [mark for mark in [*marks, line.variant] if mark]
+
+
+def role(line: Line) -> str:
+    """What a row stands for where it is no entrant: "baseline", "ceiling", "control of guided"."""
+    if line.row.kind == "entrant":
+        return ""
+    of = f" of {', '.join(line.row.control_of)}" if line.row.control_of else ""
+    return f"{line.row.kind}{of}"
 
 
 def facts(track: TrackBoard) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leaderboard import committed
 from leaderboard.add import DRAWN, target_of
 from leaderboard.cli import RECORDS
 from leaderboard.load import Entry, load
@@ -52,3 +53,46 @@ def test_only_small_files_and_no_photograph_are_committed(entries: list[Entry]) 
         assert sum(p.stat().st_size for p in files) < FOLDER_LIMIT, entry.folder
         if entry.record.data.name not in DRAWN:
             assert not [p for p in files if p.suffix == ".png"]
+
+
+def test_the_committed_board_is_what_the_records_give() -> None:
+    changes = committed.compare(RECORDS)
+    assert not changes, committed.summary(changes)
+
+
+def test_a_changed_cell_of_the_committed_board_is_named(tmp_path: Path) -> None:
+    committed.write(RECORDS, tmp_path)
+    assert committed.compare(RECORDS, tmp_path) == []
+    for name in committed.NAMES:
+        path = tmp_path / name
+        whole = path.read_text()
+        number = committed.DECIMAL.search(whole, whole.index("guided"))
+        assert number
+        changed = f"{float(number[0]) + 0.05:.3f}"
+        path.write_text(whole[: number.start()] + changed + whole[number.end() :])
+        (change,) = committed.compare(RECORDS, tmp_path)
+        line = whole[: number.start()].count("\n") + 1
+        assert change.startswith(f"{name}, line {line}, ")
+        assert changed in change
+        path.write_text(whole.rsplit("\n", 2)[0])
+        assert "committed nothing" in committed.compare(RECORDS, tmp_path)[-1]
+        path.write_text(whole)
+    (tmp_path / "board.md").unlink()
+    assert committed.compare(RECORDS, tmp_path) == ["board.md: not there"]
+    assert "python -m bench leaderboard board" in committed.summary(["a cell"])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ("0.871 [0.853, 0.890]", "0.872 [0.853, 0.890]", True),  # one in the last digit
+        ("0.871 [0.853, 0.890]", "0.873 [0.853, 0.890]", False),
+        ("0.8577104", "0.8577103", False),  # full precision
+        ("0.8577104000001", "0.8577104000002", True),
+        ("1,523", "1,524", False),
+        ("ldm", "ddpm", False),
+        ("", "0.5", False),
+    ],
+)
+def test_numbers_of_the_board_are_equal_as_far_as_they_are_printed(a: str, b: str, same: bool) -> None:
+    assert committed.same(a, b) is same

@@ -17,7 +17,7 @@ from leaderboard.board import Board, Cell, build
 from leaderboard.load import load
 from leaderboard.pages import track_page
 from leaderboard.site import build_site
-from leaderboard.words import cell_text
+from leaderboard.words import cell_text, role
 from tests.leaderboard.runs import make_run
 
 HOSTILE = '<script>alert("x")</script>'
@@ -124,7 +124,8 @@ def test_every_row_is_in_every_format(board: Board, site: Path) -> None:
     assert rows == 6 + 2  # noise and copy are not run yet
     assert len(re.findall(r'<tr class="[^"]*" data-kind', track_text(site))) == rows
     assert len(list(csv.DictReader(io.StringIO((site / "leaderboard.csv").read_text())))) == rows
-    body = [line for line in (site / "leaderboard.md").read_text().splitlines() if line.startswith("| ")]
+    ranked = (site / "leaderboard.md").read_text().split("(reported, not re-measured)")[0]
+    body = [line for line in ranked.splitlines() if line.startswith("| ")]
     assert len(body) == rows + 1 + 2  # a head, colour floor, real against real
     stored = json.loads((site / "leaderboard.json").read_text())
     assert sum(len(track["rows"]) for track in stored["tracks"]) == rows
@@ -245,6 +246,69 @@ def test_latex_prints_names_literally(site: Path) -> None:
     for line in tex.splitlines():
         if line.endswith(r"\\"):
             assert len(re.split(r"(?<!\\)&", line)) == len(columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a--b---c", "a-{}-b-{}-{}-c"),  # no dash
+        ('"x" `y`', r"{\char34}x{\char34} \textasciigrave{}y\textasciigrave{}"),
+        ("a\x00b\nc\td", "a b c d"),
+        ("1–4", "1--4"),
+        ("é", "é"),
+    ],
+)
+def test_latex_makes_no_dashes_and_needs_no_font_encoding(text: str, printed: str) -> None:
+    assert latex.escape(text) == printed
+
+
+def test_latex_is_balanced_whatever_the_names(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", r"}{\end{table}%$_^~#&", {"A_{1}%": (2.0, 500), "\\": (2.1, 500)}, (0,))
+    (track,) = build(load([tmp_path])).tracks
+    tex = latex.document([latex.section(track)])
+    code = "\n".join(line for line in tex.splitlines() if not line.startswith("%"))
+    bare = re.sub(r"\\[\\{}%$&#_]", "", code)  # without what is escaped
+    depth = [bare[:i].count("{") - bare[:i].count("}") for i in range(len(bare) + 1)]
+    assert min(depth) == depth[-1] == 0
+    assert bare.replace("{%\n", "{\n").count("%") == 0  # one that ends a line, by intent
+    assert not re.search(r"[$#_^~]", re.sub(r"\\label\{[^}]*\}", "", bare))
+    opened = re.findall(r"\\(begin|end)\{(\w+)\}", bare)
+    assert opened == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
+    assert code.count(r"\toprule") == code.count(r"\bottomrule") == 1
+
+
+def test_controls_of_a_guided_arm_are_marked_and_take_no_rank(tmp_path: Path) -> None:
+    arms = {"C0": (2.0, 0), "C0b": (2.05, 0), "C2": (2.0, 0), "C6": (2.4, 0), "guided": (2.2, 500),
+            "C1": (2.1, 500), "C3": (2.1, 500), "C4": (2.0, 500), "C7": (0.2, 500)}  # fmt: skip
+    make_run(tmp_path / "a", "ldm", arms, (0,), shift=0.8)  # too far from real images to seem copied
+    make_run(tmp_path / "b", "noise", {"guided": (1.0, 500), "C1": (1.0, 500)}, (0,), control=True)
+    (track,) = build(load([tmp_path])).tracks
+    lines = {line.names[2]: line for line in track.lines if line.names[0] != "noise"}
+    assert {arm: role(line) for arm, line in lines.items() if arm} == {
+        "C0": "baseline", "C0b": "baseline", "C2": "baseline", "C6": "ceiling", "guided": "", "C1": "control of guided",
+        "C3": "control of guided", "C4": "control of guided", "C7": "sentinel of guided",
+    }  # fmt: skip
+    assert {arm for arm, line in lines.items() if line.standing} == {"C0", "C0b", "C2", "guided"}
+    assert lines["C1"].auc.value is not None
+    assert {line.row.kind for line in track.lines if line.names[0] == "noise"} == {"floor"}
+    assert [line.names[0] for line in track.lines if line.row.status == "absent"] == ["copy"]  # C7 is not that sentinel
+    for text in (markdown.section(track), track_page(track, {})):
+        assert "control of guided" in text
+    (row,) = [r for r in csv.DictReader(io.StringIO(sheet.document([sheet.section(track)]))) if r["arm"] == "C7"]
+    assert (row["kind"], row["control_of"], row["rank"]) == ("sentinel", "guided", "")
+
+
+def test_a_control_that_copies_is_told_too(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "thief", {"guided": (2.2, 500), "C1": (2.1, 500)}, (0,), copies=0.4)
+    (track,) = build(load([tmp_path])).tracks
+    assert {line.row.status for line in track.lines if line.row.sources} == {"gated"}
+
+
+def test_the_literature_is_in_the_files_for_programs_too(site: Path) -> None:
+    stored = json.loads((site / "leaderboard.json").read_text())
+    assert {table["status"] for table in stored["published"]} == {"reported, not re-measured"}
+    text = (site / "leaderboard.md").read_text()
+    assert text.count("(reported, not re-measured)") == len(stored["published"])
 
 
 def test_a_board_without_tracks_is_a_page_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,22 @@ def test_two_records_with_one_run_id_are_named(run: Path) -> None:
     shutil.copytree(run, run.with_name("copy"))
     _, found = validate_places([run.parent])
     assert [p.cell for p in found] == ["run_id", "run_id"]
+
+
+def test_a_fingerprint_or_checksum_that_is_none_is_named(run: Path) -> None:
+    def rename_data(record: dict[str, Any]) -> None:
+        record["data"]["fingerprint"], record["split"]["checksum"] = "mine", ""
+
+    edit(run, rename_data)
+    assert {("", "data.fingerprint"), ("", "split.checksum")} <= cells(run)
+
+
+def test_records_of_one_split_must_agree_on_it(run: Path) -> None:
+    other = Path(shutil.copytree(run, run.with_name("other")))
+    edit(other, lambda record: record.update(run_id="other"))
+    assert validate_places([run.parent])[1] == []
+    edit(other, lambda record: record["data"].update(n=record["data"]["n"] + 1))
+    edit(other, lambda record: record["split"]["groups"].update(test=1))
+    found = {(p.record, p.cell) for p in validate_places([run.parent])[1]}
+    named = {str(run / "record.json"), str(other / "record.json")}
+    assert {cell for record, cell in found if record in named} >= {"data.n", "split.groups"}
