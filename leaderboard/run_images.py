@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.format import NOTHING, over_seeds
-from bench.record import FidelityRecord, Record
+from bench.format import NOTHING, number, over_seeds
+from bench.record import EstimateRecord, FidelityRecord, Record
 from leaderboard.glossary import metric_head
 from leaderboard.markup import Html, Table, fold, join, text
 
@@ -51,5 +51,13 @@ def _row(metric: str, sets: Sequence[str], found: Sequence[FidelityRecord]) -> l
     for column in columns:
         reason = next((e.reason for e in column if e.value is None and e.reason), "")
         shown = over_seeds(column) if column else NOTHING
+        if column is columns[-1] and not column:
+            shown = _null(columns[0])
         cells.append(Html(f'<span title="{text(reason)}">{text(shown)}</span>') if reason else shown)
     return [metric_head(metric, direction), *cells]
+
+
+def _null(estimates: Sequence[EstimateRecord]) -> str:
+    """What held-out real images give in the place of synthetic ones, where the metric states it itself."""
+    stated = [float(e.extra["null"]) for e in estimates if isinstance(e.extra.get("null"), int | float)]
+    return number(sum(stated) / len(stated)) if stated else NOTHING

@@ -108,6 +108,16 @@ def test_every_metric_of_images_has_a_readable_name(entry: Entry) -> None:
     assert WORDS["checkerboard"] in html
 
 
+def test_memorization_stands_beside_what_held_out_images_give(entry: Entry) -> None:
+    record = entry.record.model_copy(deep=True)
+    rate = EstimateRecord(value=0.25, low=0.2, high=0.3, n=100, direction="lower", extra={"null": 0.0098})
+    for fidelity in record.fidelity:
+        fidelity.metrics["copy_rate"] = rate
+        fidelity.floor.pop("copy_rate", None)
+    (row,) = [row for row in Cells(run_images.fidelity(record)).rows if row and row[0].startswith("copy rate ↓")]
+    assert row[-1] == "0.0098"
+
+
 def test_a_submission_says_on_its_page_that_it_was_trained_elsewhere(entry: Entry) -> None:
     external = Entry(entry.path, entry.record.model_copy(update={"origin": "external"}))
     assert "trained elsewhere" in run_html(external, "0" * 64, {})
