@@ -131,7 +131,9 @@ class StageContext:
             self.keep(step, state)
 
     def keep(self, step: int, state: Callable[[], Mapping[str, Any]]) -> None:
-        """Store ``state()`` for ``step`` now, whenever the last checkpoint was."""
+        """Store ``state()`` for ``step`` now, whenever the last checkpoint was. Of several processes the first does."""
+        if not processes.is_first():
+            return
         now = time.monotonic()
         fresh = self.workdir / f"checkpoint-{step:09d}"
         temp = self.workdir / "checkpoint.partial"

@@ -27,6 +27,7 @@ from bench.recording import (
     verdict,
 )
 from bench.subgroups import judge_subgroups
+from bench.training import processes
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
 
@@ -64,7 +65,7 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
     evaluate.extractor_identity(config)  # weights that are not here end the run before it begins
     reporter = reporter or Silent()
     threads = use_threads(config.threads)
-    device = resolve_device(config.device)
+    device = processes.own_device(resolve_device(config.device))
     bench = Workbench(config, device, resolve_precision(config.precision, device), reporter)
     folder = config.out / config.run_id()
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench import errors
 from bench.errors import BenchError, StageError
 from bench.memory import peak_memory
+from bench.training import processes
 
 META = "stage.json"
+Make = Callable[[Path, Path], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -56,24 +60,57 @@ class Store:
         except json.JSONDecodeError:
             raise StageError(f"{folder / META}: damaged; remove the folder {folder} and run again") from None
 
-    def once(
-        self, stage: str, key: str, make: Callable[[Path, Path], dict[str, Any] | None], **describe: Any
-    ) -> Stored:
+    def once(self, stage: str, key: str, make: Make, **describe: Any) -> Stored:
         """The stage under ``key``, made by ``make(out, scratch)`` if it is not there yet.
 
         ``make`` fills the empty folder ``out``; what it keeps in ``scratch`` survives a kill and is removed at the end.
         Its return value (JSON) and ``describe`` go into ``stage.json`` beside seconds and peak memory.
-        Errors of ``make`` pass through; what was finished before stays.
+        Errors of ``make`` pass through; what was finished before stays. Of several processes (see
+        :mod:`bench.training.processes`) the first makes it, the others wait.
         """
+        return self._once_for_all(stage, key, make, False, describe)
+
+    def once_together(self, stage: str, key: str, make: Make, **describe: Any) -> Stored:
+        """:meth:`once`, but of several processes all take part in ``make``; the first alone writes."""
+        return self._once_for_all(stage, key, make, True, describe)
+
+    def _once(self, stage: str, key: str, make: Make, describe: dict[str, Any]) -> Stored:
         found = self.find(stage, key)
         if found is not None:
             return found
         with self._lock(key):
             return self.find(stage, key) or self._make(stage, key, make, describe)
 
-    def _make(
-        self, stage: str, key: str, make: Callable[[Path, Path], dict[str, Any] | None], describe: dict[str, Any]
-    ) -> Stored:
+    def _once_for_all(self, stage: str, key: str, make: Make, together: bool, describe: dict[str, Any]) -> Stored:
+        if processes.is_alone():
+            return self._once(stage, key, make, describe)
+        found = self.find(stage, key)
+        if processes.told_by_first(found is not None):
+            return found or self._found(stage, key)
+        failed: Exception | None = None
+        try:
+            with processes.together() if together else processes.alone():
+                if processes.is_first():
+                    found = self._once(stage, key, make, describe)
+                elif together:
+                    with TemporaryDirectory() as out:
+                        make(Path(out), self.root / "work" / key / "scratch")
+        except Exception as error:
+            failed = error
+        told = processes.told_by_first(None if failed is None else [type(failed).__name__, str(failed)])
+        if failed is not None:
+            raise failed
+        if told is not None:
+            raise getattr(errors, told[0], StageError)(told[1])
+        return found or self._found(stage, key)
+
+    def _found(self, stage: str, key: str) -> Stored:
+        found = self.find(stage, key)
+        if found is None:
+            raise StageError(f"{self.root}: the first process stored {stage} {key[:12]} where this one cannot see it")
+        return found
+
+    def _make(self, stage: str, key: str, make: Make, describe: dict[str, Any]) -> Stored:
         work = self.root / "work" / key
         out, scratch = work / "out", work / "scratch"
         resumed = scratch.exists() and any(scratch.iterdir())

@@ -20,6 +20,7 @@ from bench.errors import BenchError, StageError
 from bench.keys import stage_key, stage_seed
 from bench.record import StageRecord
 from bench.store import Store, Stored
+from bench.training import processes
 from bench.training.settings import GRIDS
 
 # Stages whose steps, time and size go with the number of images; that of fits goes with their steps.
@@ -74,7 +75,7 @@ class Workbench:
                 extra = dict(make(out, ctx) or {})
             finally:
                 ctx.close()
-            if (scratch / GRIDS).is_dir():
+            if processes.is_first() and (scratch / GRIDS).is_dir():
                 os.replace(scratch / GRIDS, out / GRIDS)
             if ctx.history:
                 (out / "history.json").write_text(json.dumps(ctx.history))
@@ -89,7 +90,9 @@ class Workbench:
         describe |= {"source": source, "device": self.device, "precision": self.precision}
         describe["resolution"] = self.config.data.resolution  # for estimates of later runs
         try:
-            stored = self.store.once(stage, key, build, **describe)
+            together = stage == "fit" and bool(getattr(plugin, "trains_together", False))
+            once = self.store.once_together if together else self.store.once
+            stored = once(stage, key, build, **describe)
         except Exception as error:
             self._account(stage, name, key, "failed", time.perf_counter() - start, None, str(error))
             if isinstance(error, BenchError):

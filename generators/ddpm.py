@@ -46,6 +46,7 @@ class DDPM(DiffusionGenerator):
     version: ClassVar[str] = "4"
     Config = PixelOptions
     config: PixelOptions
+    trains_together: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "steps": 30,

@@ -15,6 +15,7 @@ import typer
 
 from bench.cli import options as opt
 from bench.errors import BenchError, ConfigError, StageError
+from bench.training import processes
 
 if TYPE_CHECKING:
     from bench.config import RunConfig
@@ -89,6 +90,8 @@ def carry_out(config: RunConfig, command: str, *, as_json: bool, plain: bool) ->
 
     for kind in ("protocol", "generator", "classifier", "extractor", "domain"):
         config.plugin(kind)  # a wrong name or option is told before torch is imported
+    if not processes.is_first():
+        _assist(config, command)
     screen = console(stderr=as_json, plain=plain)
     try:
         with _sigterm_interrupts(), make_reporter(screen, plain=plain) as reporter, _warnings_to(reporter):
@@ -111,12 +114,25 @@ def carry_out(config: RunConfig, command: str, *, as_json: bool, plain: bool) ->
     raise typer.Exit(EXIT_CODES[result.record.status])
 
 
+def _assist(config: RunConfig, command: str) -> None:
+    """What a process does that is not the first of its launch: the same run, of which it keeps and shows nothing."""
+    from tempfile import TemporaryDirectory
+
+    from bench.run import execute
+
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = execute(config.model_copy(update={"out": Path(folder)}), None, command)
+    raise typer.Exit(EXIT_CODES[result.record.status])
+
+
 def _expected(config: RunConfig) -> dict[str, float | None]:
     """Stages of the run with estimated seconds, for the remaining time; nothing where it cannot be planned."""
     from bench.plan import plan
 
     try:
-        return plan(config).expected()
+        with processes.alone():  # others of a launch show nothing and plan nothing
+            return plan(config).expected()
     except BenchError:
         return {}  # the run will say what is wrong
 

@@ -36,9 +36,7 @@ class MicroBatches:
         self.rows = processes.share(batch)
         mine = self.rows.stop - self.rows.start
         if mine < 1:
-            raise StageError(
-                f"a batch of {batch} is too small for {processes.count()} processes: one row each at least"
-            )
+            raise StageError(f"a batch of {batch} is too small for {processes.team()} processes: one row each at least")
         self.micro = min(micro or settings().micro_batch or batch, mine)
 
     def backward(self, loss_of: Callable[[slice], Tensor]) -> Tensor:

@@ -1,8 +1,9 @@
 """Several processes that train one model together, one for each GPU, as ``accelerate launch`` starts them.
 
-All processes run the same program with the same seeds, so they draw the same batches; each works on its share of the
-rows of a batch and the gradients are summed, so the update is that of one process to rounding. The first process alone
-writes. Without such a launch nothing of this does anything, and neither torch nor accelerate is imported.
+All processes run the same program with the same seeds, so they draw the same batches. In a stage that is trained
+:func:`together` each works on its share of the rows of a batch and the gradients are summed, so the update is that of
+one process to rounding. The first process makes all other stages, while the rest wait; it alone writes. Without such a
+launch nothing of this does anything, and neither torch nor accelerate is imported.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+_WORK: ContextVar[str] = ContextVar("work", default="")
 PATIENCE = timedelta(days=7)  # others wait while the first process works on a stage alone
 
 
 def count() -> int:
-    """Number of processes that train together."""
+    """Number of processes of the launch."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
@@ -37,15 +40,52 @@ def is_first() -> bool:
     return rank() == 0
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Inside, all processes do the same work at the same time and share batches."""
+    token = _WORK.set("together")
+    try:
+        yield
+    finally:
+        _WORK.reset(token)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process works while the others wait: nothing is told to them."""
+    token = _WORK.set("alone")
+    try:
+        yield
+    finally:
+        _WORK.reset(token)
+
+
+def is_alone() -> bool:
+    """Whether no other process takes part in or waits for what is decided here."""
+    return count() == 1 or _WORK.get() == "alone"
+
+
+def team() -> int:
+    """Number of processes that share the present work."""
+    return count() if _WORK.get() == "together" else 1
+
+
+def own_device(device: str) -> str:
+    """The device of this process where ``device`` names none in particular."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if count() > 1 and device == "cuda" else device
+
+
 def share(batch: int) -> slice:
     """Rows of a batch that this process works on; every process has at least one while ``batch`` >= their number."""
-    return slice(batch * rank() // count(), batch * (rank() + 1) // count())
+    if team() == 1:
+        return slice(0, batch)
+    return slice(batch * rank() // team(), batch * (rank() + 1) // team())
 
 
 @contextmanager
 def own_draws() -> Iterator[None]:
     """Inside, torch's global generators draw otherwise in each process (dropout); after it all are as before."""
-    if count() == 1:
+    if team() == 1:
         yield
         return
     import torch
@@ -58,7 +98,7 @@ def own_draws() -> Iterator[None]:
 
 def summed(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
     """``loss`` summed over processes, and so, in place, the gradients of ``parameters``."""
-    if count() == 1:
+    if team() == 1:
         return loss
     import torch
 
