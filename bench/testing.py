@@ -75,7 +75,8 @@ class PluginContract:
         raise AssertionError("Config takes unknown options: derive it from bench.contracts.Options")
 
     def test_options_outside_the_fit_are_options(self) -> None:
-        named, known = getattr(self.cls, "sampling_options", frozenset()), set(self.cls.Config.model_fields)
+        named: frozenset[str] = getattr(self.cls, "sampling_options", frozenset())
+        known = frozenset(self.cls.Config.model_fields)
         assert named <= known, f"sampling_options names {sorted(named - known)}, which Config has not"
 
     def test_options_survive_json(self) -> None:
