@@ -6,7 +6,7 @@ where a result decides what comes next (which cases are hard) does the plan gues
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ from bench.extractors import Extractor
 from bench.heldout import HeldOut
 from bench.lab import Fitted, Lab
 from bench.pixels import UInt8
-from bench.store import Store, Stored
+from bench.store import Make, Store, Stored
 from bench.workbench import Workbench
 
 PLANNED = "planned"
@@ -53,7 +53,7 @@ class Planned:
 class PlanningStore(Store):
     """A store that makes nothing."""
 
-    def once(self, stage: str, key: str, make: Callable[..., Any], **describe: Any) -> Stored:
+    def once(self, stage: str, key: str, make: Make, *, together: bool = False, **describe: Any) -> Stored:
         """The finished stage, or a :class:`Stored` of status "planned" whose folder does not exist."""
         meta = {"stage": stage, "key": key, "seconds": 0.0, **describe}
         return self.find(stage, key) or Stored(self.folder(stage, key), meta, PLANNED)

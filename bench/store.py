@@ -60,19 +60,18 @@ class Store:
         except json.JSONDecodeError:
             raise StageError(f"{folder / META}: damaged; remove the folder {folder} and run again") from None
 
-    def once(self, stage: str, key: str, make: Make, **describe: Any) -> Stored:
+    def once(self, stage: str, key: str, make: Make, *, together: bool = False, **describe: Any) -> Stored:
         """The stage under ``key``, made by ``make(out, scratch)`` if it is not there yet.
 
         ``make`` fills the empty folder ``out``; what it keeps in ``scratch`` survives a kill and is removed at the end.
         Its return value (JSON) and ``describe`` go into ``stage.json`` beside seconds and peak memory.
         Errors of ``make`` pass through; what was finished before stays. Of several processes (see
-        :mod:`bench.training.processes`) the first makes it, the others wait.
+        :mod:`bench.training.processes`) the first makes it, the others wait; if ``together``, all take part in
+        ``make`` and the first alone writes.
         """
-        return self._once_for_all(stage, key, make, False, describe)
-
-    def once_together(self, stage: str, key: str, make: Make, **describe: Any) -> Stored:
-        """:meth:`once`, but of several processes all take part in ``make``; the first alone writes."""
-        return self._once_for_all(stage, key, make, True, describe)
+        if processes.is_alone():
+            return self._once(stage, key, make, describe)
+        return self._once_for_all(stage, key, make, together, describe)
 
     def _once(self, stage: str, key: str, make: Make, describe: dict[str, Any]) -> Stored:
         found = self.find(stage, key)
@@ -82,8 +81,6 @@ class Store:
             return self.find(stage, key) or self._make(stage, key, make, describe)
 
     def _once_for_all(self, stage: str, key: str, make: Make, together: bool, describe: dict[str, Any]) -> Stored:
-        if processes.is_alone():
-            return self._once(stage, key, make, describe)
         found = self.find(stage, key)
         if processes.told_by_first(found is not None):
             return found or self._found(stage, key)

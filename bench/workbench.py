@@ -91,8 +91,7 @@ class Workbench:
         describe["resolution"] = self.config.data.resolution  # for estimates of later runs
         try:
             together = stage == "fit" and bool(getattr(plugin, "trains_together", False))
-            once = self.store.once_together if together else self.store.once
-            stored = once(stage, key, build, **describe)
+            stored = self.store.once(stage, key, build, together=together, **describe)
         except Exception as error:
             self._account(stage, name, key, "failed", time.perf_counter() - start, None, str(error))
             if isinstance(error, BenchError):

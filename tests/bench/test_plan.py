@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry
 from bench.config import RunConfig
 from bench.estimates import Estimator, matmul_flops_per_second, stated_cost
 from bench.plan import Plan, plan
@@ -18,6 +19,7 @@ from bench.store import Store
 from tests.bench.cli.command import ROOT
 from tests.worlds import small_config
 
+WANT_FILES = {"diffusers_pipeline", "folder"}  # generators whose options name files
 SMALL = ["data.options.n_train=400", "data.options.n_test=200", "replicates=200"]
 
 
@@ -78,6 +80,15 @@ def test_the_whole_adversarial_protocol_is_walked_without_results(folder: Path, 
     assert fit.cost.memory_mb
     assert "operations" in fit.cost.basis
     assert not (Store(config(folder).store).folder("fit", fit.key)).exists(), "a plan makes nothing"
+
+
+@pytest.mark.parametrize("generator", sorted(set(registry.names("generator")) - WANT_FILES))
+def test_a_plan_makes_nothing(generator: str, folder: Path, done: RunResult) -> None:
+    asked = config(folder, protocol="synthetic-only", generator=generator)
+    stored = sorted(Path(asked.store).rglob("stage.json"))
+    made = plan(asked)
+    assert any(s.stage == "fit" for s in made.stages)
+    assert sorted(Path(asked.store).rglob("stage.json")) == stored
 
 
 def test_no_torch(folder: Path, done: RunResult) -> None:
