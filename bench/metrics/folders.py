@@ -158,7 +158,7 @@ def feature_set(
     inputs["weights"] = getattr(extractor, "weights_sha256", "")
     key = stage_key("folder-features", f"bench.metrics.folders@{VERSION}", {"resize": resize}, inputs, None)
     work = _Pass(listing, extractor, recipe, say)
-    describe = {"extractor": extractor.identity, "resize": resize, "n": len(listing.names)}
+    describe: dict[str, Any] = {"extractor": extractor.identity, "resize": resize, "n": len(listing.names)}
     stored = store.once("folder-features", key, work.make, **describe).folder
     features, small = (np.load(stored / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS)
     names = np.array(listing.names, dtype=np.str_)
