@@ -19,6 +19,7 @@ from bench.extractors import Extractor
 from bench.folds import grouped_folds
 from bench.heldout import HeldOut
 from bench.keys import digest, stage_seed
+from bench.ledger import Lineage
 from bench.pixels import PixelArray, UInt8, take_rows
 from bench.steering import Steering
 from bench.store import Stored
@@ -62,6 +63,7 @@ class Outcome:
     ledger      what was decided and why, one JSON object a decision
     primary     (arm, versus) pairs of the primary comparison, Holm-corrected together
     findings    numbers that the protocol itself found without the test split, by name
+    lineage     round by round the hard cases and the images made for them
     """
 
     arms: dict[str, Arm]
@@ -70,6 +72,7 @@ class Outcome:
     ledger: list[dict[str, Any]] = field(default_factory=list)
     primary: list[tuple[str, str]] = field(default_factory=list)
     findings: dict[str, Estimate] = field(default_factory=dict)
+    lineage: list[Lineage] = field(default_factory=list)
 
 
 class Lab(Steering):
@@ -97,6 +100,7 @@ class Lab(Steering):
         self._held_out_ids: set[str] = set()
         self._objects: dict[str, Any] = {}
         self.ledger: list[dict[str, Any]] = []
+        self.lineage: list[Lineage] = []
 
     # ---- generators -------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from bench.keys import stage_seed
 from bench.lab import Arm, Fitted, Lab, Outcome
 from protocols.arms import SETS, WORDS, ArmName, Control, Round, SetName, controls, strong_arm, synthetic_of
 from protocols.difficulty import hard_cases
+from protocols.lineage import Traced, trace
 from protocols.strategies.base import Answer, Check, Guidance
 
 
@@ -88,11 +89,12 @@ class Adversarial:
             arms[name], added[name] = self._control(lab, name, make, rounds)
         primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
         synthetic = {name: images for name, images in added.items() if images.source.startswith("synthetic")}
-        return Outcome(arms, generator, synthetic, lab.ledger, primary)
+        return Outcome(arms, generator, synthetic, lab.ledger, primary, lineage=lab.lineage)
 
     def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, judge: Fitted) -> list[Round]:
         newest, synthetic = base, lab.train.take([])
         rounds: list[Round] = []
+        traced: list[Traced] = []
         threshold, check = lab.threshold(base, "youden"), self._check(lab, judge)
         for r in range(1, self.config.rounds + 1):
             if r == 1 or self.config.remine:
@@ -117,6 +119,8 @@ class Adversarial:
             rounds.append(
                 Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images), probabilities)
             )
+            traced.append(Traced(guidance, answer, newest))
+        lab.lineage += trace(lab, traced, self.config.label_check)
         return rounds
 
     def _mine(self, lab: Lab, probabilities: Probabilities, threshold: Threshold, r: int) -> Images:
