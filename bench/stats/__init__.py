@@ -10,6 +10,7 @@ score >= threshold. What has no value raises :class:`bench.errors.UndefinedMetri
 
 from bench.stats.bootstrap import Bootstrapped, bootstrap_statistics, stratified_bootstrap
 from bench.stats.calibration import brier, expected_calibration_error, log_loss, reliability_curve
+from bench.stats.endpoints import Resampled, compare_endpoints, resample_endpoints
 from bench.stats.intervals import proportion_interval
 from bench.stats.multiclass import MacroAUC, macro_auc
 from bench.stats.multiplicity import Standing, benjamini_hochberg, holm, standings
@@ -35,7 +36,7 @@ from bench.stats.roc import (
     specificity_at_sensitivity,
     youden_threshold,
 )
-from bench.stats.two_level import ArmDifference, two_level_bootstrap
+from bench.stats.two_level import ArmDifference, over_seeds, two_level_bootstrap
 
 __all__ = [
     "AUC",
@@ -45,6 +46,7 @@ __all__ = [
     "McNemar",
     "PairMean",
     "PairedAUC",
+    "Resampled",
     "Standing",
     "auc",
     "average_precision",
@@ -53,6 +55,7 @@ __all__ = [
     "bootstrap_statistics",
     "brier",
     "cases_for_paired_difference",
+    "compare_endpoints",
     "delong",
     "delong_paired",
     "expected_calibration_error",
@@ -62,12 +65,14 @@ __all__ = [
     "mcnemar",
     "minimum_detectable_difference",
     "minimum_detectable_paired_difference",
+    "over_seeds",
     "pair_mean",
     "partial_auc",
     "power_of_difference",
     "power_of_paired_proportions",
     "proportion_interval",
     "reliability_curve",
+    "resample_endpoints",
     "roc_curve",
     "sensitivity_threshold",
     "specificity_at_sensitivity",

@@ -53,9 +53,17 @@ def two_level_bootstrap(
     labels, first, second = _checked(y, a, b)
     codes = group_codes(groups, len(labels))
     per_seed = np.array([auc(labels, u) - auc(labels, v) for u, v in zip(first, second, strict=True)])
-    by_case = _resampled_differences(labels, first, second, codes, replicates, seed)  # [B, S]
+    return over_seeds(per_seed, _resampled_differences(labels, first, second, codes, replicates, seed), seed, alpha)
+
+
+def over_seeds(per_seed: Float, by_case: Float, seed: int = 0, alpha: float = 0.05) -> ArmDifference:
+    """The second level of :func:`two_level_bootstrap`, for any statistic: seeds are resampled over resampled cases.
+
+    per_seed [S]: the statistic of each seed on the full test set; by_case [B, S]: on B resampled test sets, the same
+    ones for all seeds.
+    """
     seeds = len(per_seed)
-    drawn = _seed_weights(seeds, replicates, seed)
+    drawn = _seed_weights(seeds, len(by_case), seed)
     centre = by_case.mean(axis=1)
     inflation = np.sqrt(seeds / (seeds - 1)) if seeds > 1 else 0.0
     out = centre + inflation * (np.einsum("bs,bs->b", drawn, by_case) - centre)
