@@ -174,7 +174,7 @@ def measure_fidelity(
     }
     found = bench.json_stage(
         "measure", f"fidelity and memorization of {len(synthetic)} images", f"bench.metrics@{VERSION}",
-        {"pixel_side": PIXEL_SIDE, "by_class": BY_CLASS} | _versions(further), inputs, measure,
+        {"pixel_side": PIXEL_SIDE, "by_class": BY_CLASS, "gate": "beta-binomial"} | _versions(further), inputs, measure,
     )  # fmt: skip
     metrics, floor = ({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))
     return metrics, floor

@@ -118,7 +118,7 @@ def measure_sets(
         metrics["fid_infinity"] = defined(partial(frechet_infinity, x, y, seed=seed), n, "lower")
     metrics |= _by_class(real, synthetic, seed)
     memorized, pairs = _memorization(real, synthetic, train, seed)
-    metrics |= gate(memorized, metrics["precision"])
+    metrics |= gate(memorized, metrics["precision"], len(real))
     floor, floor_n = _floor(real, train, n, seed)
     return Measured(
         extractor=real.extractor,

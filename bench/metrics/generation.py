@@ -60,7 +60,7 @@ def measure_features(evidence: FeatureEvidence, seed: int, replicates: int = 1_0
     for encoder, arrays in evidence.encoders.items():
         found = Privacy(*arrays, evidence.train_groups, seed, replicates).measure()
         privacy |= {f"{metric}[{encoder}]": estimate for metric, estimate in found.items()}
-    return out | gate(privacy, out["precision"])
+    return out | gate(privacy, out["precision"], evidence.held_out.shape[0])
 
 
 def real_floor(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.contracts import Direction, Estimate
 from bench.metrics import memorization
 from bench.metrics.arrays import Float
+from bench.metrics.copy_chance import ALPHA, chance_of_count
 from bench.metrics.estimates import defined, of_share
 
 Array = NDArray[Any]
@@ -103,18 +104,25 @@ def median_interval(values: Float, seed: int, replicates: int) -> tuple[float, f
     return float(low), float(high)
 
 
-def gate(privacy: dict[str, Estimate], precision: Estimate) -> dict[str, Estimate]:
+def gate(privacy: dict[str, Estimate], precision: Estimate, held_out: int) -> dict[str, Estimate]:
     """The estimates of ``privacy``, as "not applicable" where fidelity is so poor that noise would look private.
 
-    A copy rate above its null stays: copies are copies however poor the rest is.
+    A copy rate that chance does not give stays: copies are copies however poor the rest is. ``held_out``: how many
+    images set its threshold.
     """
     if precision.high is None or precision.high >= GATE:
         return privacy
-    return {name: e if _shows_copies(name, e) else _gated(e, precision) for name, e in privacy.items()}
+    return {name: e if shows_copies(name, e, held_out) else _gated(e, precision) for name, e in privacy.items()}
 
 
-def _shows_copies(name: str, estimate: Estimate) -> bool:
-    return name.startswith("copy_rate") and estimate.low is not None and estimate.low > estimate.extra["null"]
+def shows_copies(name: str, estimate: Estimate, held_out: int) -> bool:
+    """Whether ``estimate`` is a copy rate, and one that fewer than 2.5 % of innocent generators would reach."""
+    return name.startswith("copy_rate") and (p := p_innocent(estimate, held_out)) is not None and p <= ALPHA
+
+
+def p_innocent(estimate: Estimate, held_out: int) -> float | None:
+    """Chance of this copy rate or a higher one without copying, None for one without a value."""
+    return None if estimate.value is None else chance_of_count(int(estimate.extra["k"]), estimate.n, held_out)
 
 
 def _gated(estimate: Estimate, precision: Estimate) -> Estimate:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom
 
+from bench.metrics.copy_chance import at_least
 from bench.record import EstimateRecord, FidelityRecord
-from leaderboard.gate import ALPHA, at_least, copies
+from leaderboard.gate import ALPHA, copies
 
 
 def record(seed: int, count: int, n: int = 400, held_out: int = 400) -> FidelityRecord:
