@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bench import evaluate
 from bench.contracts import Images
+from bench.ledger import Lineage
 from bench.record import Record
 from bench.workbench import Workbench
 from bench.world import World
+
+FAMILIES = "hard cases and their children"
 
 
 def draw_pictures(
@@ -20,14 +23,16 @@ def draw_pictures(
     world: World,
     judged: list[Mapping[str, evaluate.Judged]],
     samples: Mapping[int, Images],
+    rounds: Mapping[int, Sequence[Lineage]],
     record: Record,
     folder: Path,
 ) -> None:
     """ROC and reliability curves, and for each seed of ``samples`` a sample grid and the closest pairs.
 
-    ``judged``: arm -> judgement, one mapping a seed. The names of the files go into ``record.files``.
+    ``judged``: arm -> judgement, one mapping a seed. For each seed of ``rounds`` hard cases beside what was made for
+    them. The names of the files go into ``record.files``.
     """
-    record.files.update(_names(samples))
+    record.files.update(_names(samples, rounds))
     (folder / "figures").mkdir(exist_ok=True)
     stamp = folder / "figures" / "drawn-from.json"
     made_from = json.dumps(sorted(s.key for s in record.stages))
@@ -37,14 +42,18 @@ def draw_pictures(
     _curves(world, judged, record, folder)
     for seed, sample in samples.items():
         _samples(bench, world, seed, sample, record, folder)
+    for seed, lineages in rounds.items():
+        _families(seed, lineages, record, folder)
     stamp.write_text(made_from)
 
 
-def _names(samples: Mapping[int, Images]) -> dict[str, str]:
+def _names(samples: Iterable[int], rounds: Iterable[int]) -> dict[str, str]:
     names = {"ROC curves": "figures/roc.png", "reliability curves": "figures/reliability.png"}
     for seed in samples:
         names[f"samples, seed {seed}"] = f"figures/samples-seed{seed}.png"
         names[f"closest pairs, seed {seed}"] = f"figures/closest-seed{seed}.png"
+    for seed in rounds:
+        names[f"{FAMILIES}, seed {seed}"] = f"figures/hard-cases-seed{seed}.png"
     return names
 
 
@@ -68,3 +77,10 @@ def _samples(bench: Workbench, world: World, seed: int, sample: Images, record: 
     figures.sample_grid(grid, world.reference, sample, rows, train, seed)
     pairs = np.stack([np.arange(len(sample)), rows], axis=1)
     figures.closest_pairs(folder / record.files[f"closest pairs, seed {seed}"], sample, train, pairs, distances)
+
+
+def _families(seed: int, rounds: Sequence[Lineage], record: Record, folder: Path) -> None:
+    from bench import figures
+
+    title = f"Hard cases and the images made for them, seed {seed}"
+    figures.families_picture(folder / record.files[f"{FAMILIES}, seed {seed}"], rounds, title)

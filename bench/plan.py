@@ -119,14 +119,21 @@ def _walk(bench: PlanningBench, world: World, notes: list[str]) -> None:
         bench.seed = seed
         try:
             primary = _walk_seed(bench, world, arms) or primary
+            _compare(bench, world, arms, primary)
         except (BenchError, NotMade) as error:
             why = "a result that does not exist yet" if isinstance(error, NotMade) else str(error)
             notes.append(f"seed {seed}: what comes after {bench.last.meta['name']!r} depends on {why}")
         bench.seed = None
-    for arm, versus in _pairs(list(arms), primary):
-        keys = [*arms[arm], *arms[versus]]
+    _compare(bench, world, arms, list(_pairs(list(arms), primary)))
+
+
+def _compare(bench: PlanningBench, world: World, arms: dict[str, list[str]], pairs: list[tuple[str, str]]) -> None:
+    """``pairs`` over the seeds so far."""
+    seed, bench.seed = bench.seed, None
+    for arm, versus in pairs:
         with suppress(NotMade):
-            evaluate.compare(bench, test, world.task.positive, [], [], keys)
+            evaluate.compare(bench, world.test, world.task.positive, [], [], [*arms[arm], *arms[versus]])
+    bench.seed = seed
 
 
 def _walk_seed(bench: PlanningBench, world: World, arms: dict[str, list[str]]) -> list[tuple[str, str]]:

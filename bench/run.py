@@ -11,9 +11,11 @@ from bench import evaluate
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images
-from bench.errors import BenchError
+from bench.errors import BenchError, DataError
 from bench.inspection import inspect_generator, inspect_reals
+from bench.interim import interim_comparisons, interim_lines
 from bench.lab import Fitted, Lab, Outcome
+from bench.ledger import write_families
 from bench.pictures import draw_pictures
 from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, FindingRecord, Record
 from bench.recording import (
@@ -58,7 +60,7 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
     """Run ``config`` to its record. Finished stages come from the store; a killed run goes on where it stopped.
 
     A seed that fails becomes a failure row and the next seed runs; errors of configuration or data raise at once.
-    Ctrl-C writes what is finished as a ``partial`` record and passes on.
+    After every seed what is finished is written as a ``partial`` record; Ctrl-C does so too and passes on.
     """
     from bench.environment import environment, resolve_device, resolve_precision, use_threads
 
@@ -80,15 +82,17 @@ def execute(config: RunConfig, reporter: Reporter | None = None, command: str = 
         record.floors["colour floor"] = evaluate.colour_floor(bench, world.task, world.parts["train"], world.test)
         for seed in config.seeds:
             _attempt(bench, world, seed, record, results, folder)
+            _keep_so_far(bench, world, record, results, folder)
         if results:
             _compare(bench, world, results, record)
     except KeyboardInterrupt:
-        _finish(bench, record, config, folder, interrupted=True)
+        _finish_early(bench, record, config, folder)
         raise
     if results:
         record.stages = bench.stages
         samples = {r.seed: r.sample for r in results if r.sample is not None}
-        draw_pictures(bench, world, [r.judged for r in results], samples, record, folder)
+        rounds = {r.seed: r.outcome.lineage for r in results if r.outcome.lineage}
+        draw_pictures(bench, world, [r.judged for r in results], samples, rounds, record, folder)
     _finish(bench, record, config, folder)
     executed = sum(s.status in ("executed", "resumed") for s in record.stages)
     cached = sum(s.status == "cached" for s in record.stages)
@@ -102,6 +106,9 @@ def _attempt(
     bench.seed = seed
     try:
         results.append(_run_seed(bench, world, seed, record, folder))
+        if rounds := results[-1].outcome.lineage:
+            record.files[f"children of hard cases, seed {seed}"] = name = f"ledger/children-seed{seed}.json"
+            write_families(folder / name, seed, rounds)
     except BenchError as error:
         last = bench.stages[-1].name if bench.stages else "start"
         record.failures.append(
@@ -116,6 +123,31 @@ def _attempt(
             raise
     finally:
         bench.seed = None
+
+
+def _keep_so_far(bench: Workbench, world: World, record: Record, results: list[SeedResult], folder: Path) -> None:
+    """After a seed: the primary comparison over the finished seeds, told and written as a ``partial`` record."""
+    if results:
+        judged = [r.judged for r in results]
+        classifiers = [{name: arm.classifier for name, arm in r.outcome.arms.items()} for r in results]
+        primary = results[0].outcome.primary
+        record.comparisons = interim_comparisons(bench, world.test, world.task.positive, judged, classifiers, primary)
+        record.verdict = verdict(record.comparisons)
+        asked = len(bench.config.seeds)
+        for line in interim_lines(record, asked) if len(results) < asked else []:
+            bench.reporter.message(line)
+    _finish_early(bench, record, bench.config, folder)
+
+
+def _finish_early(bench: Workbench, record: Record, config: RunConfig, folder: Path) -> None:
+    """Write what there is, unless an earlier attempt left more: a second run that is stopped must not cost a result."""
+    try:
+        before = Record.read(folder / RECORD)
+    except DataError:
+        before = record
+    more, known = {a.seed for a in before.arms}, {a.seed for a in record.arms}
+    if not (more > known or (more == known and before.status == "complete")):
+        _finish(bench, record, config, folder, interrupted=True)
 
 
 def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder: Path) -> SeedResult:
