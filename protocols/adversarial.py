@@ -36,7 +36,7 @@ class Adversarial:
     C7 random synthetic under shuffled labels; and C0b, real only with balanced batches and strong augmentation.
     """
 
-    version = "2"
+    version = "3"
     uses_generator = True
 
     class Config(Options):
@@ -132,7 +132,7 @@ class Adversarial:
             raise StageError(f"round {r}: no hard cases; the classifier is right and sure out of fold on all of train")
         if self.config.max_cases and len(rows) > self.config.max_cases:
             rng = np.random.default_rng(stage_seed(lab.seed, f"mine/{r}"))
-            rows = np.sort(rng.choice(len(rows), self.config.max_cases, replace=False)).astype(np.int64)
+            rows = rows[np.sort(rng.choice(len(rows), self.config.max_cases, replace=False))]
         hard = lab.train.take(rows)
         check_subset(hard.ids, lab.train, f"round {r}: mined cases")
         return hard

@@ -19,6 +19,7 @@ from bench.evaluate import judge
 from bench.lab import Fitted, Lab, Outcome
 from bench.plan import plan
 from protocols.adversarial import Adversarial
+from protocols.difficulty import hard_cases
 from tests.worlds import discs, small_config, small_lab
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -130,14 +131,19 @@ def test_mining_takes_cases_of_train_whatever_the_predictions(lab: Lab, data: st
     probabilities = np.stack([1 - p, p], axis=1).astype(np.float32)
     cut = replace(_cut(lab), value=data.draw(st.floats(0, 1)))
     most = data.draw(st.integers(0, 30))
-    protocol = Adversarial(Adversarial.Config(max_cases=most, p_true_below=data.draw(st.floats(0, 1))))
+    below = data.draw(st.floats(0, 1))
+    protocol = Adversarial(Adversarial.Config(max_cases=most, p_true_below=below))
     try:
         hard = protocol._mine(lab, probabilities, cut, 1)
     except StageError:  # all are right and sure
         return
-    assert set(hard.ids) <= set(lab.train.ids)
+    of_label = probabilities[np.arange(len(p)), lab.train.labels]
+    wrong = (p >= cut.value).astype(np.int64) != lab.train.labels
+    assert set(hard.ids) <= set(lab.train.ids[wrong | (of_label < below)]), "every mined case is a hard one"
     assert len(set(hard.ids)) == len(hard)
-    assert not most or len(hard) <= most
+    every = hard_cases(lab.train, probabilities, lab.task.positive, cut, p_true_below=below)
+    assert set(hard.ids) <= set(lab.train.ids[every])
+    assert len(hard) == (min(most, len(every)) if most else len(every))
 
 
 def _cut(lab: Lab) -> Any:
