@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from bench.contracts import Cost
 from generators._diffusion.latent_options import LatentOptions
 from generators._diffusion.options import DiffusionOptions
+from generators._tally import BACKWARD, Tally
 
-BACKWARD = 3.0  # a training step costs a forward pass and a backward pass of twice its work
 TRAINING_COPIES = 5  # weights, gradients, two moments of AdamW, the moving average
-KEPT_A_CONVOLUTION = 3  # maps kept for the backward pass: of the norm, the activation and the convolution
-
-
-@dataclass
-class Tally:
-    """Multiply-adds of one image's forward pass, parameters, and numbers that its backward pass needs."""
-
-    macs: float = 0.0
-    parameters: float = 0.0
-    kept: float = 0.0
-
-    def conv(self, fan_in: int, fan_out: int, side: int, kernel: int = 3) -> None:
-        """A convolution with ``side`` x ``side`` outputs."""
-        weights = kernel * kernel * fan_in * fan_out
-        self.macs += weights * side * side
-        self.parameters += weights + fan_out
-        self.kept += KEPT_A_CONVOLUTION * fan_out * side * side
-
-    def residual(self, fan_in: int, fan_out: int, side: int, embedding: int = 0) -> None:
-        """Two convolutions, a projection where the width changes, and that of the time embedding."""
-        self.conv(fan_in, fan_out, side)
-        self.conv(fan_out, fan_out, side)
-        if fan_in != fan_out:
-            self.conv(fan_in, fan_out, side, kernel=1)
-        if embedding:
-            self.conv(embedding, fan_out, 1, kernel=1)
-
-    def attention(self, width: int, side: int) -> None:
-        """Query, key, value and output projections, and two products of side^2 x side^2."""
-        for _ in range(4):
-            self.conv(width, width, side, kernel=1)
-        self.macs += 2.0 * width * side**4
 
 
 def unet_tally(options: DiffusionOptions, channels: int, side: int) -> Tally:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.capabilities import Score
-from bench.contracts import Context, GeneratorBase, Images, Labels
-from bench.errors import StageError
+from bench.contracts import Context, Images, Labels
 from bench.pixels import UInt8
 from generators._diffusion.ability_options import AbilityOptions
 from generators._diffusion.options import DiffusionOptions
+from generators._fitted import FittedGenerator
 
 if TYPE_CHECKING:
     from generators._diffusion.model import DiffusionModel
 
 
-class DiffusionGenerator(GeneratorBase):
+class DiffusionGenerator(FittedGenerator["DiffusionModel"]):
     """All that a fitted :class:`DiffusionModel` can do, and its storage; subclasses fit and rebuild it."""
 
     Config: ClassVar[type[DiffusionOptions]] = DiffusionOptions
+    _model: DiffusionModel | None
     sampling_options: ClassVar[frozenset[str]] = frozenset(
         {"guidance", "guidance_interval", "sampler", "sampling_steps", "sampling_batch", *AbilityOptions.model_fields}
     )
-
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        self._model: DiffusionModel | None = None
 
     @classmethod
     def inputs(cls, config: Any) -> Mapping[str, Any]:
@@ -40,13 +36,6 @@ class DiffusionGenerator(GeneratorBase):
         if config.unet is None:
             return {}
         return {"unet": fingerprint(config.unet, config.unet_revision, config.unet_download)}
-
-    @property
-    def model(self) -> DiffusionModel:
-        """The fitted model; raises StageError before ``fit`` or ``load``."""
-        if self._model is None:
-            raise StageError(f"{type(self).__name__} is not fitted yet: call fit or load first")
-        return self._model
 
     def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
         """One image for each of ``labels`` int64 [M], uint8 [M, H, W, 3]; ``hints`` are not used (see ``vary``)."""
@@ -109,21 +98,3 @@ class DiffusionGenerator(GeneratorBase):
         from generators._diffusion.inverting import render_latents
 
         return render_latents(self.model, z, labels, ctx)
-
-    def save(self, folder: Path) -> None:
-        """Store weights and statistics as safetensors and JSON."""
-        from bench.trees import save_tree
-
-        save_tree(folder, self.model.state())
-
-    @classmethod
-    def load(cls, folder: Path, config: Any) -> Self:
-        """Rebuild from what ``save`` wrote with the same options."""
-        from bench.trees import load_tree
-
-        self = cls(config)
-        self._model = self._rebuild(load_tree(folder))
-        return self
-
-    def _rebuild(self, state: dict[str, Any]) -> DiffusionModel:
-        raise NotImplementedError

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from bench.contracts import Context, GeneratorBase, Images, Labels, Options
-from bench.errors import DataError, StageError
+from bench.contracts import Context, Images, Labels, Options
+from bench.errors import DataError
 from bench.pixels import UInt8
+from generators._fitted import FittedGenerator
 
 if TYPE_CHECKING:
     from generators._gan.model import LatentModel
@@ -34,22 +34,12 @@ class LatentOptions(Options):
     augment: Augment = "dihedral"
 
 
-class LatentGenerator(GeneratorBase):
+class LatentGenerator(FittedGenerator["LatentModel"]):
     """Sampling and storage of a fitted :class:`LatentModel`; subclasses fit and rebuild it."""
 
     Config: ClassVar[type[LatentOptions]] = LatentOptions
     config: LatentOptions
-
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        self._model: LatentModel | None = None
-
-    @property
-    def model(self) -> LatentModel:
-        """The fitted model; raises StageError before ``fit`` or ``load``."""
-        if self._model is None:
-            raise StageError(f"{type(self).__name__} is not fitted yet: call fit or load first")
-        return self._model
+    _model: LatentModel | None
 
     @property
     def latent_size(self) -> int:
@@ -67,24 +57,6 @@ class LatentGenerator(GeneratorBase):
     def render_latents(self, z: NDArray[np.float32], labels: Labels, ctx: Context) -> NDArray[np.float32]:
         """Images float32 [M, H, W, 3] in 0..255, not rounded, of ``z`` [M, latent_size]; there is no other noise."""
         return self.model.render(z, labels, ctx)
-
-    def save(self, folder: Path) -> None:
-        """Store weights and statistics as safetensors and JSON."""
-        from bench.trees import save_tree
-
-        save_tree(folder, self.model.state())
-
-    @classmethod
-    def load(cls, folder: Path, config: Any) -> Self:
-        """Rebuild from what ``save`` wrote with the same options."""
-        from bench.trees import load_tree
-
-        self = cls(config)
-        self._model = self._rebuild(load_tree(folder))
-        return self
-
-    def _rebuild(self, state: dict[str, Any]) -> LatentModel:
-        raise NotImplementedError
 
 
 def side_of(train: Images, name: str, smallest: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from bench.contracts import Cost
-from generators._diffusion.cost import BACKWARD, Tally
+from generators._tally import BACKWARD, Tally
 from generators.pix2pixhd.options import Pix2PixHDOptions
 
 OWN_CHANNELS, CLASSES = 3, 2  # of the map of a lesion mask; of the usual task

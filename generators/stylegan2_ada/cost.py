@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bench.contracts import Cost
+from generators._tally import Tally
 from generators.stylegan2_ada.options import StyleOptions
 
-KEPT = 4  # maps kept a layer for the backward pass: styled, convolved, demodulated, activated
 COPIES_G, COPIES_D = 5, 4  # weights, gradients and two moments; of the generator also the average
 SECOND_ORDER = 0.25  # share of a step's memory that second derivatives add, at most, to that of the first
 
 
 @dataclass
-class Tally:
-    """Multiply-adds of one image's forward pass, parameters, and numbers kept for its backward pass."""
+class StyleTally(Tally):
+    """The layers of a style-based network; a convolution keeps maps styled, convolved, demodulated and activated."""
 
-    macs: float = 0.0
-    parameters: float = 0.0
-    kept: float = 0.0
-
-    def conv(self, fan_in: int, fan_out: int, side: int, kernel: int = 3) -> None:
-        """A convolution with ``side`` x ``side`` outputs (or inputs, where it is transposed)."""
-        weights = kernel * kernel * fan_in * fan_out
-        self.macs += weights * side * side
-        self.parameters += weights + fan_out
-        self.kept += KEPT * fan_out * side * side
+    maps_kept: ClassVar[int] = 4
 
     def filter(self, width: int, side: int) -> None:
         """The 4 x 4 low-pass filter on ``width`` maps."""
@@ -38,9 +30,9 @@ class Tally:
         self.parameters += times * (fan_in + 1) * fan_out
 
 
-def generator_tally(options: StyleOptions, size: int) -> Tally:
+def generator_tally(options: StyleOptions, size: int) -> StyleTally:
     """The generator for images of ``size`` x ``size`` pixels."""
-    tally, before, side = Tally(), 0, 4
+    tally, before, side = StyleTally(), 0, 4
     tally.linear(options.z_dim, options.w_dim)
     tally.linear(options.w_dim, options.w_dim, options.mapping_layers - 1)
     while side <= size:
@@ -56,9 +48,9 @@ def generator_tally(options: StyleOptions, size: int) -> Tally:
     return tally
 
 
-def discriminator_tally(options: StyleOptions, size: int) -> Tally:
+def discriminator_tally(options: StyleOptions, size: int) -> StyleTally:
     """The discriminator of images of ``size`` x ``size`` pixels, unconditional."""
-    tally, side = Tally(), size
+    tally, side = StyleTally(), size
     tally.conv(3, _width(options, size), size, kernel=1)
     while side > 4:
         width, after = _width(options, side), _width(options, side // 2)
