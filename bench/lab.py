@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class Outcome:
     primary     (arm, versus) pairs of the primary comparison, Holm-corrected together
     findings    numbers that the protocol itself found without the test split, by name
     lineage     round by round the hard cases and the images made for them
+    judges      classifiers that are no arm, by which the runner tells which test images are hard
+    reseeded    C0 once more with another random stream: what a new training alone changes; the runner's arm C0r
     """
 
     arms: dict[str, Arm]
@@ -73,6 +75,8 @@ class Outcome:
     primary: list[tuple[str, str]] = field(default_factory=list)
     findings: dict[str, Estimate] = field(default_factory=dict)
     lineage: list[Lineage] = field(default_factory=list)
+    judges: tuple[Fitted, ...] = ()
+    reseeded: Fitted | None = None
 
 
 class Lab(Steering):
@@ -245,16 +249,22 @@ class Lab(Steering):
 
         ``extra``: synthetic images to train on as well; in each fold those whose parent is of the fold are left out.
         """
+        out = np.zeros((len(images), self.task.num_classes), dtype=np.float32)
+        for k, (inside, classifier) in enumerate(self.fold_classifiers(images, folds=folds, extra=extra), start=1):
+            out[inside] = self.predict(classifier, images.take(inside), title=f"out of fold {k}")
+        return out
+
+    def fold_classifiers(
+        self, images: Images, *, folds: int, extra: Images | None = None
+    ) -> Iterator[tuple[NDArray[np.bool_], Fitted]]:
+        """The classifiers of :meth:`crossfit`, each with the images bool [N] that it never saw, nor their groups."""
         fold = grouped_folds(images, folds, self.seed)
         fold_of = dict(zip(map(str, images.ids), fold.tolist(), strict=True))
-        out = np.zeros((len(images), self.task.num_classes), dtype=np.float32)
         for k in range(folds):
-            rest, part = images.take(fold != k), images.take(fold == k)
+            rest = images.take(fold != k)
             if extra is not None:
                 rest = rest + extra.take(_not_from_fold(extra, fold_of, k))
-            classifier = self.fit_classifier(rest, title=f"fold {k + 1} of {folds}", stream=f"crossfit/{k}")
-            out[fold == k] = self.predict(classifier, part, title=f"out of fold {k + 1}")
-        return out
+            yield fold == k, self.fit_classifier(rest, title=f"fold {k + 1} of {folds}", stream=f"crossfit/{k}")
 
     def threshold(self, classifier: Fitted, rule: str = "youden") -> Threshold:
         """Cut on the positive class score, fitted on ``val_thresh`` and carrying the split's checksum."""

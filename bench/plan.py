@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bench import evaluate
+from bench import endpoints, evaluate
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images
@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.estimates import Estimator, StageCost
 from bench.inspection import inspect_reals, inspections
 from bench.lab import Lab
-from bench.planning import NotMade, Planned, PlanningBench, PlanningHeldOut, PlanningLab
+from bench.planning import NotMade, Planned, PlanningBench, PlanningHeldOut, PlanningLab, fair_probabilities
 from bench.subgroups import judge_subgroups
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
@@ -114,17 +114,21 @@ def _walk(bench: PlanningBench, world: World, notes: list[str]) -> None:
     with suppress(NotMade):
         evaluate.colour_floor(bench, world.task, train, test)
     arms: dict[str, list[str]] = {}
+    judges: list[str] = []
     primary: list[tuple[str, str]] = []
     for seed in bench.config.seeds:
         bench.seed = seed
         try:
-            primary = _walk_seed(bench, world, arms) or primary
+            primary = _walk_seed(bench, world, arms, judges) or primary
             _compare(bench, world, arms, primary)
         except (BenchError, NotMade) as error:
             why = "a result that does not exist yet" if isinstance(error, NotMade) else str(error)
             notes.append(f"seed {seed}: what comes after {bench.last.meta['name']!r} depends on {why}")
         bench.seed = None
-    _compare(bench, world, arms, list(_pairs(list(arms), primary)))
+    pairs = list(_pairs(list(arms), primary))
+    _compare(bench, world, arms, pairs)
+    if len(arms) > 1:
+        _compare_more(bench, world, arms, judges, primary, pairs[len(primary) :])
 
 
 def _compare(bench: PlanningBench, world: World, arms: dict[str, list[str]], pairs: list[tuple[str, str]]) -> None:
@@ -136,16 +140,39 @@ def _compare(bench: PlanningBench, world: World, arms: dict[str, list[str]], pai
     bench.seed = seed
 
 
-def _walk_seed(bench: PlanningBench, world: World, arms: dict[str, list[str]]) -> list[tuple[str, str]]:
+def _compare_more(
+    bench: PlanningBench,
+    world: World,
+    arms: dict[str, list[str]],
+    judges: list[str],
+    primary: list[tuple[str, str]],
+    others: list[tuple[str, str]],
+) -> None:
+    """The secondary endpoints, and those on hard cases where there are ``judges``."""
+    test, positive = world.test, world.task.positive
+    scores = {name: endpoints.ArmScores(keys) for name, keys in arms.items()}
+    with suppress(NotMade):
+        endpoints.compare_more(bench, test, world.parts["val_thresh"], positive, scores, primary, others)
+    with suppress(NotMade):
+        if judges:
+            endpoints.compare_on_hard(bench, test, positive, fair_probabilities(test), judges, scores, primary)
+
+
+def _walk_seed(
+    bench: PlanningBench, world: World, arms: dict[str, list[str]], judges: list[str]
+) -> list[tuple[str, str]]:
     cls, options = bench.config.plugin("protocol")
     lab = _lab(bench, world)
-    outcome = cls(options).run(lab)
+    outcome = endpoints.with_reseeded(cls(options).run(lab), lab)
     for name, arm in outcome.arms.items():
         arms.setdefault(name, []).append(arm.classifier.key)
         with suppress(NotMade):
             evaluate.judge(bench, lab, arm.classifier, world.test)
         with suppress(NotMade):
             judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
+    judges += [judge.key for judge in outcome.judges]
+    if outcome.judges:
+        endpoints.judge_difficulty(lab, outcome.judges, world.test)
     if outcome.generator is not None:
         sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         _walk_fidelity(bench, world, lab, outcome.generator, sample)

@@ -121,7 +121,13 @@ class ArmRecord(Row):
 
 
 class ComparisonRecord(Row):
-    """``estimate`` is arm minus versus on ``endpoint``, over all seeds (two-level bootstrap)."""
+    """``estimate`` is arm minus versus on ``endpoint``, over all seeds (two-level bootstrap).
+
+    ``endpoint``: "auc" is the primary one; "pauc80", "specificity@sens95", "sensitivity@sens95" and "auc@hard" (see
+    :class:`StratumRecord`) are secondary, never ``primary``. ``correction``: "Holm" over the primary comparisons, "BH"
+    (false discovery rate) over the secondary endpoints of the same pairs, "" where none belongs to a family.
+    ``extra_seconds``: compute that the arm took beyond C0, mean over seeds; ``per_hour``: ``estimate`` by hours of it.
+    """
 
     endpoint: str
     arm: str
@@ -133,6 +139,68 @@ class ComparisonRecord(Row):
     n_seeds: int = 1
     minimum_detectable_difference: float | None = None
     primary: bool = False
+    extra_seconds: float | None = None
+    per_hour: EstimateRecord | None = None
+
+
+class StratumRecord(Row):
+    """Part of the test images, chosen by classifiers that are not judged on it, and the AUC of each arm there.
+
+    ``predictions``: npz with the mean probabilities of the ``judges`` classifiers on all test images, from which the
+    part follows by ``rule``. ``auc``: arm -> mean over seeds with its two-level interval.
+    """
+
+    name: str
+    rule: str
+    n: int
+    positives: int
+    judges: int
+    predictions: FileRecord
+    auc: dict[str, EstimateRecord] = Field(default_factory=dict)
+
+
+class RoundRecord(Row):
+    """Memorization by the images accepted in one round with one seed.
+
+    ``metrics``: "copy_rate" under the run's extractor, "copy_rate[pixels]" and "copy_rate[domain]" in all eight
+    orientations; each has in ``extra`` "p_innocent", the chance of as many near-copies without copying. ``flagged``:
+    names of those where it is below 2.5 %. ``varied``: the images were made from training images, to which they are
+    near by design.
+    """
+
+    seed: int
+    round: int
+    n_synthetic: int
+    n_reference: int
+    extractor: str
+    varied: bool = False
+    metrics: dict[str, EstimateRecord] = Field(default_factory=dict)
+    flagged: list[str] = Field(default_factory=list)
+
+
+class FurtherArmRecord(Row):
+    """One arm with one seed on a further test set; its thresholds are those of the arm, from val_thresh."""
+
+    name: str
+    seed: int
+    metrics: dict[str, EstimateRecord]
+    predictions: FileRecord
+
+
+class FurtherTestRecord(Row):
+    """A test set from elsewhere, all of its images: how the arms do where the images come from another distribution.
+
+    ``spec``: where it was read from; ``counts``: class name -> images. ``comparisons`` are for information.
+    """
+
+    name: str
+    spec: str
+    fingerprint: str
+    counts: dict[str, int]
+    groups: int
+    notes: list[str] = Field(default_factory=list)
+    arms: list[FurtherArmRecord] = Field(default_factory=list)
+    comparisons: list[ComparisonRecord] = Field(default_factory=list)
 
 
 class FindingRecord(Row):
@@ -234,6 +302,9 @@ class Record(Row):
     seeds: list[int]
     arms: list[ArmRecord] = Field(default_factory=list)
     comparisons: list[ComparisonRecord] = Field(default_factory=list)
+    strata: list[StratumRecord] = Field(default_factory=list)
+    rounds: list[RoundRecord] = Field(default_factory=list)
+    further_tests: list[FurtherTestRecord] = Field(default_factory=list)
     floors: dict[str, EstimateRecord] = Field(default_factory=dict)
     findings: list[FindingRecord] = Field(default_factory=list)
     fidelity: list[FidelityRecord] = Field(default_factory=list)

@@ -10,14 +10,14 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bench.format import LEAST_DIFFERENCE, NOTHING, interval, megabytes, number, over_seeds, p_value
+from bench.format import NOTHING, interval, megabytes, number, over_seeds
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
+from bench.report_endpoints import comparison_blocks
 from bench.report_subgroups import subgroup_blocks
 from bench.tables import facts_grid, make_table, metric_title, small_print
 
 TABLE_FILE, TABLE_WIDTH = "table.txt", 124
-WIDE = 110
 ENDPOINTS = (
     "auc",
     "sensitivity@youden",
@@ -54,7 +54,7 @@ def blocks(record: Record, folder: Path | None, width: int) -> Iterator[Renderab
     yield from _header(record)
     yield from _failures(record)
     yield from _arms(record, width)
-    yield from _comparisons(record, width)
+    yield from comparison_blocks(record, width)
     yield from subgroup_blocks(record, width)
     yield from _fidelity(record, width)
     yield from _throughput(record)
@@ -195,32 +195,6 @@ def _reasons(named: Iterable[tuple[str, EstimateRecord]]) -> Iterator[Renderable
 def _reason(estimate: EstimateRecord) -> str:
     why = estimate.reason or "no reason given"
     return "undefined, because " + why.removeprefix("undefined, ").removeprefix("because ")
-
-
-def _comparisons(record: Record, width: int) -> Iterator[RenderableType]:
-    if not record.comparisons:
-        return
-    correction = next((c.correction for c in record.comparisons if c.correction), "adjusted")
-    stacked = width < WIDE
-    table = make_table(
-        "Comparisons", "arm minus control", "endpoint", "difference", "p", f"p {correction}", "detectable"
-    )
-    for c in sorted(record.comparisons, key=lambda c: not c.primary):
-        mdd = c.minimum_detectable_difference
-        table.add_row(
-            Text(f"{c.arm} - {c.versus}", style="bold" if c.primary else ""),
-            metric_title(c.endpoint),
-            interval(c.estimate, signed=True, stacked=stacked),
-            p_value(c.p),
-            p_value(c.p_adjusted),
-            NOTHING if mdd is None else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}",
-        )
-    yield table
-    method = record.comparisons[0].estimate.method
-    yield small_print(
-        f"bold: primary; {f'{method}; ' if method else ''}"
-        f"detectable: the smallest true difference that a run of this size shows with 80 % power"
-    )
 
 
 def _fidelity(record: Record, width: int) -> Iterator[RenderableType]:

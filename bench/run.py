@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import evaluate
+import numpy as np
+
+from bench import endpoints, evaluate
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
-from bench.contracts import Images
+from bench.contracts import Images, Probabilities
 from bench.errors import BenchError, DataError
 from bench.inspection import inspect_generator, inspect_reals
 from bench.interim import interim_comparisons, interim_lines
@@ -48,12 +50,16 @@ class RunResult:
 
 @dataclass
 class SeedResult:
-    """One seed: its outcome, the judgement of each arm, the fidelity sample."""
+    """One seed: its outcome, the judgement of each arm, the fidelity sample.
+
+    ``difficulty`` float32 [N, K]: mean probabilities of the outcome's judges on test.
+    """
 
     seed: int
     outcome: Outcome
     judged: dict[str, evaluate.Judged] = field(default_factory=dict)
     sample: Images | None = None
+    difficulty: Probabilities | None = None
 
 
 def execute(config: RunConfig, reporter: Reporter | None = None, command: str = "") -> RunResult:
@@ -153,13 +159,15 @@ def _finish_early(bench: Workbench, record: Record, config: RunConfig, folder: P
 def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder: Path) -> SeedResult:
     cls, options = bench.config.plugin("protocol")
     lab = make_lab(bench, world)
-    outcome: Outcome = cls(options).run(lab)
+    outcome = endpoints.with_reseeded(cls(options).run(lab), lab)
     result = SeedResult(seed, outcome)
     for name, arm in outcome.arms.items():
         result.judged[name] = evaluate.judge(bench, lab, arm.classifier, world.test)
         row = arm_record(lab, name, arm, result.judged[name], world, folder)
         row.subgroups = judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
         record.arms.append(row)
+    if outcome.judges:
+        result.difficulty = endpoints.judge_difficulty(lab, outcome.judges, world.test)
     if outcome.generator is not None:
         result.sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         measure_generator(bench, world, lab, outcome.generator, result.sample, record, seed)
@@ -241,8 +249,36 @@ def _compare(bench: Workbench, world: World, results: list[SeedResult], record: 
     if chosen:
         for (row, _), p in zip(chosen, holm([p for _, p in chosen]), strict=True):
             row.p_adjusted, row.correction = float(p), "Holm"
-    record.comparisons = rows
+    record.comparisons = [*rows, *_compare_more(bench, world, results, record, others)]
     record.verdict = verdict(rows)
+
+
+def _compare_more(
+    bench: Workbench, world: World, results: list[SeedResult], record: Record, others: endpoints.Pairs
+) -> list[ComparisonRecord]:
+    """The secondary endpoints; where the protocol names judges, also on the cases that these find hard."""
+    test, positive, primary = world.test, world.task.positive, results[0].outcome.primary
+    arms = {
+        name: endpoints.ArmScores(
+            [r.outcome.arms[name].classifier.key for r in results],
+            [r.judged[name].test_scores for r in results],
+            [r.judged[name].thresholds["sens95"].value for r in results],
+        )
+        for name in results[0].judged
+    }
+    if len(arms) < 2:
+        return []
+    rows = endpoints.compare_more(bench, test, world.parts["val_thresh"], positive, arms, primary, others)
+    told = [r.difficulty for r in results if r.difficulty is not None]
+    if told:
+        mean = np.asarray(np.mean(np.stack(told), axis=0, dtype=np.float64), dtype=np.float32)
+        judges = [judge.key for r in results for judge in r.outcome.judges]
+        on_hard, auc = endpoints.compare_on_hard(bench, test, positive, mean, judges, arms, primary)
+        folder = bench.config.out / bench.config.run_id()
+        record.strata = [endpoints.stratum(mean, len(judges), test, positive, auc, folder)]
+        rows += on_hard
+    endpoints.correct(rows, primary)
+    return rows
 
 
 def _finish(bench: Workbench, record: Record, config: RunConfig, folder: Path, *, interrupted: bool = False) -> None:

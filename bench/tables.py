@@ -14,6 +14,7 @@ ACRONYMS = {
     "kid": "KID",
     "ece": "ECE",
     "auc_macro": "AUC macro",
+    "pauc80": "pAUC above 80 % TPR",
     "nn_ratio": "NN ratio",
     "ppl2_wend": "PPL (W)",
     "ppl_zend": "PPL (z)",

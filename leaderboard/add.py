@@ -15,6 +15,7 @@ import numpy as np
 from bench.errors import DataError
 from bench.record import FileRecord, Record
 from leaderboard import stored
+from leaderboard.beside import holders
 from leaderboard.evidence import PARTS, Evidence
 from leaderboard.load import RECORD, Entry, load, read_predictions, sha256
 from leaderboard.seal import write_seal
@@ -92,6 +93,8 @@ def publish(entry: Entry, target: Path) -> Path:
                 file = getattr(arm, part)
                 if file is not None:
                     setattr(arm, part, _compact(entry, file, temp))
+        for _, holder in holders(record):
+            holder.predictions = _compact(entry, holder.predictions, temp)
         record.files = _pictures(entry, temp)
         record.checksums = {name: sha256(temp / name) for name in record.files.values()}
         record.write(temp / RECORD)
@@ -142,4 +145,6 @@ def essence(record: Record) -> dict[str, Any]:
     for arm in out["arms"]:
         for part in PARTS:
             arm[part] = arm[part] and arm[part]["n"]
+    for holder in (*out["strata"], *(arm for test in out["further_tests"] for arm in test["arms"])):
+        holder["predictions"] = holder["predictions"]["n"]
     return out

@@ -33,7 +33,7 @@ def check_compared(evidence: Evidence) -> Iterator[Problem]:
         except (BenchError, ValueError) as error:
             yield evidence.problem(f"cannot be recomputed: {error}", f"comparisons[{i}]")
             continue
-        for cell, message in _wrong(comparison, found, seeds, n, random_slack(record), replicates):
+        for cell, message in wrong_cells(comparison, found, seeds, n, random_slack(record), replicates):
             yield evidence.problem(message, f"comparisons[{i}].{cell}")
     yield from _wrong_correction(evidence)
 
@@ -68,9 +68,10 @@ def _scores(side: dict[int, Predictions], seeds: list[int], positive: int) -> ND
     return np.stack([side[seed].scores[:, positive] for seed in seeds])
 
 
-def _wrong(
+def wrong_cells(
     stated: ComparisonRecord, found: ArmDifference, seeds: int, n: int, slack: float, replicates: int
 ) -> Iterator[tuple[str, str]]:
+    """(cell, message) for each part of ``stated`` that ``found`` is not, over ``seeds`` and ``n`` images."""
     width = slack * (found.high - found.low)
     tail = 0.0 if not slack else 6 * math.sqrt(1 / replicates)  # a p from other draws: six binomial standard errors
     mdd = float(minimum_detectable_difference(found.se))

@@ -12,6 +12,8 @@ from leaderboard.markup import Html, Table, fold, join, tag, text
 from leaderboard.svg import Scale, around
 from leaderboard.svg import interval as drawn
 
+PRIMARY = "auc"
+
 
 def arms(record: Record) -> Html:
     """A row an arm with its main endpoints, floors below; every metric on demand."""
@@ -74,25 +76,53 @@ def comparisons(record: Record) -> Html:
     """The verdict, and each comparison with its interval around zero."""
     if not record.comparisons:
         return Html("")
-    bounds = [v for c in record.comparisons for v in (c.estimate.low, c.estimate.high, 0.0) if v is not None]
+    verdict = tag("p", record.verdict, class_="verdict") if record.verdict else Html("")
+    first = sorted((c for c in record.comparisons if c.endpoint == PRIMARY), key=lambda c: not c.primary)
+    pairs = {(c.arm, c.versus) for c in record.comparisons if c.primary}
+    rest = [c for c in record.comparisons if c.endpoint != PRIMARY]
+    second = [c for c in rest if (c.arm, c.versus) in pairs]
+    others = [c for c in rest if (c.arm, c.versus) not in pairs]
+    parts = [
+        verdict,
+        _table("Bold: primary. Could be seen: the smallest true difference that this run shows with 80 % power", first),
+        _table("Secondary endpoints of the primary pairs; false discovery rate over this table", second),
+        hard(record),
+    ]
+    if others:
+        parts.append(fold("Secondary endpoints of the other pairs", _table("For information, not corrected", others)))
+    return join(parts)
+
+
+def _table(caption: str, rows: Sequence[ComparisonRecord]) -> Html:
+    if not rows:
+        return Html("")
+    bounds = [v for c in rows for v in (c.estimate.low, c.estimate.high, 0.0) if v is not None]
     low, high = around(bounds, 0.01)
     scale = Scale(low, high, 5, 145)
-    rows = [_comparison(c, scale) for c in sorted(record.comparisons, key=lambda c: not c.primary)]
-    correction = next((c.correction for c in record.comparisons if c.correction), "adjusted")
-    heads = (
-        "Arm − control",
-        "Endpoint",
-        "Difference, 95 % interval",
-        "p",
-        f"p, {correction}",
-        "Seeds",
-        "Could be seen",
-    )
-    caption = "Bold: primary. Could be seen: the smallest true difference that this run shows with 80 % power"
-    verdict = tag("p", record.verdict, class_="verdict") if record.verdict else Html("")
-    table = Table(caption, heads, rows, frozenset({2, 3, 4, 5, 6})).html()
-    method = tag("p", record.comparisons[0].estimate.method, class_="soft")
-    return join([verdict, table, method])
+    correction = next((c.correction for c in rows if c.correction), "adjusted")
+    difference = "Difference, 95 % interval"
+    heads = ("Arm − control", "Endpoint", difference, "p", f"p, {correction}", "Seeds", "Could be seen")
+    table = Table(caption, heads, [_comparison(c, scale) for c in rows], frozenset({2, 3, 4, 5, 6})).html()
+    return join([table, tag("p", rows[0].estimate.method, class_="soft")])
+
+
+def hard(record: Record) -> Html:
+    """AUC of each arm on the test images that classifiers other than the arms find hard; nothing without any."""
+    parts = []
+    for stratum in record.strata:
+        against = {c.arm: c for c in record.comparisons if c.endpoint == f"auc@{stratum.name}" and c.versus == "C0r"}
+        rows = [
+            [name, interval(e), interval(against[name].estimate, signed=True) if name in against else NOTHING]
+            for name, e in stratum.auc.items()
+        ]
+        caption = f"AUC on {stratum.n:,} {stratum.name} test images, {stratum.positives:,} of them positive"
+        heads = ("Arm", "AUC, 95 % interval", "Minus re-seeded C0")
+        words = (
+            f"{stratum.name.capitalize()}: {stratum.rule}; {stratum.judges} judges, none of them an arm. Low by "
+            "construction: compare arms, not cases. C0r: C0 with another random stream, what a new training changes."
+        )
+        parts += [Table(caption, heads, rows, frozenset({1, 2})).html(), tag("p", words, class_="soft")]
+    return join(parts)
 
 
 def _comparison(c: ComparisonRecord, scale: Scale) -> list[object]:

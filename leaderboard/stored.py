@@ -49,11 +49,12 @@ def check_rows(evidence: Evidence) -> Iterator[Problem]:
     classes = len(evidence.entry.record.data.class_names)
     for part in PARTS:
         for arm, predictions in evidence.each(part):
-            for message in _wrong_rows(predictions, classes):
+            for message in wrong_rows(predictions, classes):
                 yield evidence.problem(message, part, arm)
 
 
-def _wrong_rows(predictions: Predictions, classes: int) -> Iterator[str]:
+def wrong_rows(predictions: Predictions, classes: int) -> Iterator[str]:
+    """What is wrong with rows of ``predictions`` of a task with ``classes``, in words."""
     scores, y = predictions.scores.astype(np.float64), predictions.y
     if scores.shape[1] != classes:
         yield f"have {scores.shape[1]} scores a row, the task has {classes} classes"

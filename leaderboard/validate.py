@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.errors import BenchError, DataError
 from bench.record import ArmRecord, ComparisonRecord, EstimateRecord
-from leaderboard import compared, recompute, seal, stored
+from leaderboard import beside, compared, compared_more, recompute, seal, stored
 from leaderboard.alike import check_names_of_data, disagreements
 from leaderboard.evidence import Evidence, Problem
 from leaderboard.load import Entry, load
@@ -277,6 +277,8 @@ CHECKS: tuple[Check, ...] = (
     recompute.check_thresholds,
     recompute.check_metrics,
     compared.check_compared,
+    compared_more.check_secondary,
+    beside.check_beside,
     check_seal,
 )
 

@@ -34,6 +34,8 @@ class Adversarial:
     Controls, with as many extra images of the same classes: C1 random synthetic, C2 hard cases repeated, C3 and C4
     variations of random and of easy cases (where the strategy starts from images), C6 held-out real images (oracle),
     C7 random synthetic under shuffled labels; and C0b, real only with balanced batches and strong augmentation.
+    J, trained as C_0 but for its random stream, is also the re-seeded C_0 beside which the arms are judged; which test
+    images are hard is told by the fold classifiers of the first round, which are no arm.
     """
 
     version = "3"
@@ -89,7 +91,10 @@ class Adversarial:
             arms[name], added[name] = self._control(lab, name, make, rounds)
         primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
         synthetic = {name: images for name, images in added.items() if images.source.startswith("synthetic")}
-        return Outcome(arms, generator, synthetic, lab.ledger, primary, lineage=lab.lineage)
+        judges = tuple(fitted for _, fitted in lab.fold_classifiers(lab.train, folds=self.config.folds))
+        return Outcome(
+            arms, generator, synthetic, lab.ledger, primary, lineage=lab.lineage, judges=judges, reseeded=judge
+        )
 
     def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, judge: Fitted) -> list[Round]:
         newest, synthetic = base, lab.train.take([])

@@ -42,7 +42,7 @@ def test_the_main_job_ends_in_a_whole_record(main_job: RunResult) -> None:
     record = Record.read(main_job.folder / "record.json")
     assert record.status == "complete"
     assert not record.ranked
-    assert [a.name for a in record.arms] == ["C0", "guided", "C1", "C2", "C3", "C6"]
+    assert [a.name for a in record.arms] == ["C0", "C0r", "guided", "C1", "C2", "C3", "C6"]
     for arm in record.arms:
         assert {"auc", "sensitivity@youden", "specificity@sens95"} <= set(arm.metrics)
         for estimate in arm.metrics.values():
