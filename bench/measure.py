@@ -7,7 +7,7 @@ REAL is the reference of fidelity. Where ``train`` is given, REAL are held-out i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bench.metrics.arrays import in_canonical_order
 from bench.metrics.copying import measure_c_t
 from bench.metrics.estimates import defined
 from bench.metrics.extrapolation import frechet_infinity
+from bench.metrics.folder_failures import INSPECTED, Looks, folder_failures, inspected
 from bench.metrics.folders import (
     FeatureSet,
     Say,
@@ -50,7 +51,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured under one extractor; ``floor``: real against real at ``floor_n`` images a side."""
+    """What was measured under one extractor; ``floor``: real against real at ``floor_n`` images a side.
+
+    ``failures``: checkerboards, near-duplicates and missing lesions, which are read from the pixels themselves.
+    """
 
     extractor: str
     resize: str
@@ -63,10 +67,11 @@ class Measured:
     floor_n: int
     pairs: list[Pair]
     notes: list[str] = field(default_factory=list)
+    failures: dict[str, Estimate] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """The same as JSON values."""
-        rows = {name: {k: vars(e) for k, e in getattr(self, name).items()} for name in ("metrics", "floor")}
+        rows = {name: {k: vars(e) for k, e in getattr(self, name).items()} for name in ("metrics", "failures", "floor")}
         return {**vars(self), **rows, "pairs": [vars(p) for p in self.pairs]}
 
 
@@ -79,6 +84,7 @@ def measure_folders(
     resolution: int | None = None,
     seed: int = 0,
     extrapolate: bool = False,
+    failures: bool = True,
     device: str = "cpu",
     store: Store,
     say: Say = lambda text: None,
@@ -86,7 +92,8 @@ def measure_folders(
     """Measure the images of ``synthetic`` against those of ``real`` (folders, zips or tars; class subfolders or none).
 
     Features come through one preprocessing: to ``resolution`` x ``resolution``, or as they are where all images are
-    square and of one size. They are computed once and kept in ``store``. ``extrapolate`` adds FID at infinite n.
+    square and of one size. They are computed once and kept in ``store``. ``extrapolate`` adds FID at infinite n;
+    ``failures`` looks for checkerboards, near-duplicates and missing lesions among at most 500 images a side.
     Raises :class:`DataError` that names unusable files, or two files of different size, :class:`ConfigError` for an
     unknown extractor.
     """
@@ -97,7 +104,15 @@ def measure_folders(
     listings = [list_images(place) for place in places]
     recipe = recipe_for(listings, resolution)
     sets = [feature_set(listing, extract, recipe, store, say) for listing in listings]
-    return measure_sets(*sets, seed=seed, extrapolate=extrapolate)
+    found = measure_sets(*sets, seed=seed, extrapolate=extrapolate)
+    if not failures:
+        return found
+    looks = [feature_set(inspected(listing), Looks(), recipe, store, say) for listing in listings[:2]]
+    width, height = (recipe.size, recipe.size) if recipe else listings[0].sizes[0]
+    notes = list(found.notes)
+    if max(len(listing.names) for listing in listings[:2]) > INSPECTED:
+        notes.append(f"checkerboards, duplicates and missing lesions are looked for among {INSPECTED} images a side")
+    return replace(found, failures=folder_failures(looks[0], looks[1], (height, width), seed), notes=notes)
 
 
 def measure_sets(

@@ -28,6 +28,9 @@ Resolution = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of subsets and bootstrap.")]
 Infinity = Annotated[bool, typer.Option("--fid-infinity", help="Also FID extrapolated to infinite n (slow).")]
+Failures = Annotated[
+    bool, typer.Option("--failures/--no-failures", help="Look for checkerboards, duplicates and missing lesions.")
+]
 Pairs = Annotated[int, typer.Option("--pairs", min=0, max=20, help="How many of the closest pairs are listed.")]
 
 
@@ -44,13 +47,14 @@ def measure(
     resolution: Resolution = None,
     seed: Seed = 0,
     fid_infinity: Infinity = False,
+    failures: Failures = True,
     pairs: Pairs = 5,
     device: opt.Device = None,
     store: opt.StoreDir = None,
     as_json: opt.AsJson = False,
     plain: opt.Plain = False,
 ) -> None:
-    """Measure synthetic images against real ones: FID, KID, precision and recall, copies, each with its interval.
+    """Measure synthetic images against real ones: fidelity, copies and visible failures, each with its interval.
 
     Features are computed once for each content, extractor and preprocessing, and kept in the store.
     """
@@ -62,7 +66,8 @@ def measure(
     progress = console(stderr=True, plain=plain)
     found = measure_folders(
         real, synthetic, train, extractor=extractor, resolution=resolution, seed=seed, extrapolate=fid_infinity,
-        device=resolve_device(device or "auto"), store=Store(store or Path(".bench/store")), say=progress.print,
+        failures=failures, device=resolve_device(device or "auto"), store=Store(store or Path(".bench/store")),
+        say=progress.print,
     )  # fmt: skip
     if as_json:
         print_json(found.plain())
@@ -82,21 +87,24 @@ def print_measured(found: Measured, screen: Console, pairs: int) -> None:
     from bench.tables import metric_title
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    rows = found.metrics | found.failures
     floor_title = f"real against real, n = {found.floor_n:,}"
     for column in ("metric", "value and 95 % interval", floor_title, "n"):
         table.add_column(column, overflow="fold")
-    for name, e in found.metrics.items():
+    for name, e in rows.items():
+        if name in found.failures and name == next(iter(found.failures)):
+            table.add_section()
         floor = found.floor.get(name)
         beside = interval(EstimateRecord(**vars(floor))) if floor is not None else null_of(e)
         value = interval(EstimateRecord(**vars(e)))
         table.add_row(metric_title(name) + ARROWS[e.direction], value, beside, f"{e.n:,}")
     screen.print(Text.assemble("\n", ("extractor  ", "dim"), found.extractor, ("   images  ", "dim"), found.resize))
     screen.print(table)
-    for why in dict.fromkeys(e.reason for e in found.metrics.values() if e.reason):
-        names = ", ".join(metric_title(n) for n, e in found.metrics.items() if e.reason == why)
+    for why in dict.fromkeys(e.reason for e in rows.values() if e.reason):
+        names = ", ".join(metric_title(n) for n, e in rows.items() if e.reason == why)
         screen.print(Text(f"undefined, because {why}: {names}", style="yellow"), soft_wrap=True)
-    for how in dict.fromkeys(e.method for e in found.metrics.values() if e.method):
-        names = ", ".join(metric_title(n) for n, e in found.metrics.items() if e.method == how)
+    for how in dict.fromkeys(e.method for e in rows.values() if e.method):
+        names = ", ".join(metric_title(n) for n, e in rows.items() if e.method == how)
         screen.print(Text(f"{names}: {how}", style="dim"), soft_wrap=True)
     for note in found.notes:
         screen.print(Text(f"note: {note}"), soft_wrap=True)

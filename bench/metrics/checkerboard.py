@@ -91,9 +91,14 @@ def checkerboard(real: PixelArray, synthetic: PixelArray, seed: int = 0, replica
     """
     if tuple(real.shape[1:3]) != tuple(synthetic.shape[1:3]):
         raise DataError(f"real images are {real.shape[1:3]} pixels, synthetic ones {synthetic.shape[1:3]}")
+    return checkerboard_of(peak_excess(real), peak_excess(synthetic), seed, replicates)
+
+
+def checkerboard_of(real: Float, synthetic: Float, seed: int = 0, replicates: int = 1_000) -> Estimate:
+    """:func:`checkerboard` from the ``peak_excess`` float [N, G] of reals and [M, G] of synthetic images."""
     if min(len(real), len(synthetic)) < LEAST:
         raise UndefinedMetric(f"undefined, because fewer than {LEAST} images are on one side")
-    x, y = (_by_period(peak_excess(side)) for side in (real, synthetic))
+    x, y = _by_period(real), _by_period(synthetic)
     rng = np.random.default_rng(seed)
     drawn = _resampled_means(y, replicates, rng) - _resampled_means(x, replicates, rng)
     low, high = np.exp(np.quantile(drawn.max(axis=1), [0.025, 0.975], method="inverted_cdf"))

@@ -35,12 +35,16 @@ def duplicate_rate(
     first = np.arange(len(held_out)) if groups is None else np.sort(np.unique(groups, return_index=True)[1])
     if groups is not None and len(groups) != len(held_out):
         raise DataError(f"{len(groups)} groups for {len(held_out)} held-out images")
-    n = min(len(first), len(synthetic))
-    if n < LEAST:
-        raise UndefinedMetric(f"undefined, because n = {n} (one image a lesion) and at least {LEAST} are needed")
+    _enough(min(len(first), len(synthetic)))
+    return duplicate_rate_of(symmetric_features(held_out[first]), symmetric_features(synthetic), seed)
+
+
+def duplicate_rate_of(held_out: NDArray[Any], synthetic: NDArray[Any], seed: int = 0) -> Estimate:
+    """:func:`duplicate_rate` from thumbnails in all orientations, [8, N, D] (one image a lesion) and [8, M, D]."""
+    n = min(held_out.shape[1], synthetic.shape[1])
+    _enough(n)
     rng = np.random.default_rng(seed)
-    reals = _chosen(symmetric_features(held_out[first]), n, rng)
-    drawn = _chosen(symmetric_features(synthetic), n, rng)
+    reals, drawn = _chosen(held_out, n, rng), _chosen(synthetic, n, rng)
     of_reals, found = leave_one_out(reals), leave_one_out(drawn)
     threshold = float(np.quantile(of_reals.distances, NULL, method="lower"))
     near = found.distances < threshold if threshold > 0 else found.distances <= threshold
@@ -54,6 +58,11 @@ def duplicate_rate(
     method = "nearest other synthetic below the 1 % quantile of nearest other held-out real; 16 px, 8 orientations"
     estimate = of_share(Share(int(near.sum()), n), "lower", method)
     return Estimate(**{**vars(estimate), "extra": {**estimate.extra, **extra}})
+
+
+def _enough(n: int) -> None:
+    if n < LEAST:
+        raise UndefinedMetric(f"undefined, because n = {n} (one image a lesion) and at least {LEAST} are needed")
 
 
 def _chosen(features: NDArray[Any], n: int, rng: np.random.Generator) -> NDArray[Any]:

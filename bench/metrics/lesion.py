@@ -30,15 +30,13 @@ GENEROSITY = 0.4  # the cut lies this share of the way from Otsu's threshold to 
 
 
 @dataclass(frozen=True)
-class Lesions:
-    """Segmented lesions of N images.
+class Salience:
+    """How much the lesions of N images stand out.
 
-    masks     bool [N, H, W]
     area      float64 [N], share of the image
     contrast  float64 [N], mean of skin minus mean of lesion on the colour axis, in grey levels
     """
 
-    masks: Bool
     area: Float
     contrast: Float
 
@@ -48,6 +46,13 @@ class Lesions:
         return self.contrast * np.sqrt(self.area)
 
 
+@dataclass(frozen=True)
+class Lesions(Salience):
+    """Segmented lesions of N images: their ``masks`` bool [N, H, W] too."""
+
+    masks: Bool
+
+
 def segment_lesions(pixels: PixelArray) -> Lesions:
     """The lesion in each of ``pixels`` uint8 [N, H, W, 3], as well as a threshold can tell; never empty-handed.
 
@@ -55,8 +60,9 @@ def segment_lesions(pixels: PixelArray) -> Lesions:
     """
     found = [_segment(block) for block in blocks(pixels)]
     if not found:
-        return Lesions(np.zeros((0, *pixels.shape[1:3]), dtype=bool), np.zeros(0), np.zeros(0))
-    return Lesions(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        return Lesions(np.zeros(0), np.zeros(0), np.zeros((0, *pixels.shape[1:3]), dtype=bool))
+    masks, area, contrast = (np.concatenate(column) for column in zip(*found, strict=True))
+    return Lesions(area, contrast, masks)
 
 
 def dice(a: Bool, b: Bool) -> Float:
@@ -74,13 +80,17 @@ def no_lesion_rate(held_out: PixelArray, synthetic: PixelArray) -> Estimate:
     of bare skin about 1. ``extra``: the threshold, and the shares that fall below the reals' 1 % quantile of area and
     of contrast alone. Raises :class:`UndefinedMetric` with fewer than 100 reals or without synthetic images.
     """
-    if len(held_out) < LEAST:
-        raise UndefinedMetric(f"undefined, because there are {len(held_out)} held-out images and {LEAST} are needed")
+    _enough(len(held_out))
     if tuple(held_out.shape[1:3]) != tuple(synthetic.shape[1:3]):
         raise DataError(f"real images are {held_out.shape[1:3]} pixels, synthetic ones {synthetic.shape[1:3]}")
-    reals, drawn = segment_lesions(held_out), segment_lesions(synthetic)
+    return no_lesion_rate_of(segment_lesions(held_out), segment_lesions(synthetic))
+
+
+def no_lesion_rate_of(reals: Salience, drawn: Salience) -> Estimate:
+    """:func:`no_lesion_rate` from what was segmented in N held-out and M synthetic images."""
+    _enough(len(reals.area))
     threshold = float(np.quantile(reals.salience, NULL, method="lower"))
-    share = Share(int((drawn.salience < threshold).sum()), len(synthetic))
+    share = Share(int((drawn.salience < threshold).sum()), len(drawn.area))
     method = "segmented lesion's contrast x sqrt(area) below the 1 % quantile of held-out reals"
     estimate = of_share(share, "lower", method)
     extra = {
@@ -92,6 +102,11 @@ def no_lesion_rate(held_out: PixelArray, synthetic: PixelArray) -> Estimate:
         "median_area_real": float(np.median(reals.area)),
     }
     return Estimate(**{**vars(estimate), "extra": {**estimate.extra, **extra}})
+
+
+def _enough(held_out: int) -> None:
+    if held_out < LEAST:
+        raise UndefinedMetric(f"undefined, because there are {held_out} held-out images and {LEAST} are needed")
 
 
 def _segment(block: UInt8) -> tuple[Bool, Float, Float]:
