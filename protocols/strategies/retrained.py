@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from bench.capabilities import CanFinetune, CanLearnToken
 from bench.contracts import Images, Options
 from bench.lab import Fitted, Lab
-from protocols.strategies.base import Answer, Guidance
+from protocols.strategies.variations import Variations
 
 
-class _Retrained:
+class _Retrained(Variations):
     """A generator changed by the hard cases draws one image for each; random cases change it for arm C3."""
-
-    version = "1"
-    needs: ClassVar[type]
-    from_images = True
 
     class Config(Options):
         """No options of its own: those of the generator say how it is trained further."""
-
-    def __init__(self, config: Any = None) -> None:
-        self.config = config or self.Config()
-
-    def answer(self, lab: Lab, guidance: Guidance) -> Answer:
-        """One image for every wanted hard case that keeps its label."""
-        made = self.variations(lab, guidance.generator, guidance.wanted(), guidance.stream)
-        accepted = guidance.check(made)
-        return Answer(made, accepted, {"label_check": int((~accepted).sum())})
 
     def variations(self, lab: Lab, generator: Fitted, images: Images, stream: str) -> Images:
         """As many images of the same labels from the generator that learnt ``images``."""

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from bench.capabilities import CanVary
 from bench.contracts import Images, Options
 from bench.lab import Fitted, Lab
-from protocols.strategies.base import Answer, Guidance
+from protocols.strategies.variations import Variations
 
 
-class Vary:
+class Vary(Variations):
     """Noise each hard case to a share ``strength`` of the diffusion time and denoise it again."""
 
-    version = "1"
     needs = CanVary
-    from_images = True
 
     class Config(Options):
         """``strength``: 0 gives the case back, 1 forgets it."""
 
         strength: float = Field(0.35, gt=0, le=1)
-
-    def __init__(self, config: Any = None) -> None:
-        self.config = config or self.Config()
-
-    def answer(self, lab: Lab, guidance: Guidance) -> Answer:
-        """``per_case`` variations of every hard case that keep its label."""
-        made = self.variations(lab, guidance.generator, guidance.wanted(), guidance.stream)
-        accepted = guidance.check(made)
-        return Answer(made, accepted, {"label_check": int((~accepted).sum())})
 
     def variations(self, lab: Lab, generator: Fitted, images: Images, stream: str) -> Images:
         """One variation of each of ``images``; also the way to make control arm C3."""
