@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from generators._gan.model import LatentModel
 
 SMALLEST = 8  # px
+PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "penalty": 10.0}  # appendix A.1
 
 
 class PGGANOptions(LatentOptions):
@@ -21,8 +22,10 @@ class PGGANOptions(LatentOptions):
 
     fade, stable   steps over which a doubled resolution is faded in, and for which it is then trained
     batch          real images a step, a multiple of 4: the critic looks at variety in groups of 4
-    lr             of Adam with beta 0 and 0.99
-    penalty        weight of the gradient penalty (WGAN-GP)
+    lr, critic_lr  of Adam with beta 0 and 0.99, for the generator and for the critic. In short training the critic
+                   must learn faster (two time scales; Heusel et al. 2017, arXiv:1706.08500), or the generator moves
+                   to and fro before it as one point
+    penalty        weight of the gradient penalty (WGAN-GP; 10 in the papers, which slows the critic)
     drift          weight of the squared score of real images
     ema            decay of the averaged generator that is sampled from
     channels       width at the full resolution; it doubles with every halving,
@@ -32,11 +35,12 @@ class PGGANOptions(LatentOptions):
     """
 
     latent: PositiveInt = 128
-    fade: int = Field(300, ge=0)
+    fade: int = Field(250, ge=0)
     stable: PositiveInt = 400
-    batch: int = Field(32, ge=4, multiple_of=4)
-    lr: PositiveFloat = 1e-3
-    penalty: PositiveFloat = 10.0
+    batch: int = Field(16, ge=4, multiple_of=4)
+    lr: PositiveFloat = 2e-3
+    critic_lr: PositiveFloat = 6e-3
+    penalty: PositiveFloat = 1.0
     drift: float = Field(0.001, ge=0.0)
     ema: float = Field(0.995, ge=0.0, lt=1.0)
     channels: PositiveInt = 16
@@ -61,7 +65,7 @@ class PGGAN(LatentGenerator):
     precision of the run, as second derivatives are taken.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = PGGANOptions
     config: PGGANOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -77,6 +81,7 @@ class PGGAN(LatentGenerator):
         },
         "cpu": {},
         "gpu": {
+            **PAPER,
             "fade": 8_000,
             "stable": 8_000,
             "batch": 64,
@@ -88,6 +93,7 @@ class PGGAN(LatentGenerator):
         },
         # 600,000 images a fade and a phase (section 2), 512 latents and widths 512 to 64 (table 2), EMA 0.999.
         "paper": {
+            **PAPER,
             "fade": 18_750,
             "stable": 18_750,
             "batch": 32,

@@ -15,6 +15,7 @@ from generators._pggan.growth import Stage
 
 SLOPE = 0.2
 GROUP = 4  # images over which the critic looks at variety
+FIRST_SPREAD = 0.25  # SD of the numbers of an untrained image; photographs of skin have about 0.2 on the scale -1..1
 
 
 class Equalised(nn.Module):
@@ -63,7 +64,9 @@ def faded(old: Tensor, new: Tensor, alpha: float) -> Tensor:
 class Generator(nn.Module):
     """(z [B, L], y [B]) -> images [B, 3, S, S] at the side of ``stage``; at full size without one.
 
-    ``widths``: channels at 4, 8, ... pixels. An embedding of the label, normalised as z is, is joined to it.
+    ``widths``: channels at 4, 8, ... pixels. An embedding of the label, normalised as z is, is joined to it. Images
+    begin about as varied as real ones: from an SD of 1 the critic first teaches that all is alike, and short training
+    does not get variety of the whole image, its brightness and hue, back.
     """
 
     def __init__(self, latent: int, widths: Sequence[int], classes: int) -> None:
@@ -76,6 +79,8 @@ class Generator(nn.Module):
             nn.ModuleList([_same(before, after), _same(after, after)]) for before, after in pairwise(widths)
         )
         self.to_rgb = nn.ModuleList(Equalised(width, 3, 1, 0, gain=1.0) for width in widths)
+        for layer in self.to_rgb:
+            nn.init.normal_(layer.weight, 0.0, FIRST_SPREAD)
 
     def forward(self, z: Tensor, y: Tensor, stage: Stage | None = None) -> Tensor:
         level, alpha = stage or self.full

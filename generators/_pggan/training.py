@@ -46,7 +46,8 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     critic = Critic(widths, train.num_classes).to(ctx.device)
     average = Ema(generator, options.ema)
     of_generator, of_critic = (
-        torch.optim.Adam(net.parameters(), lr=options.lr, betas=(0.0, 0.99), fused=True) for net in (generator, critic)
+        torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
+        for net, lr in ((generator, options.lr), (critic, options.critic_lr))
     )
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)

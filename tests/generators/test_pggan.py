@@ -17,9 +17,18 @@ from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import KilledError, RehearsalContext
 from generators._pggan.growth import Growth, Stage
-from generators._pggan.networks import Critic, Equalised, Generator, enlarged, minibatch_std, pixel_norm
+from generators._pggan.networks import (
+    FIRST_SPREAD,
+    Critic,
+    Equalised,
+    Generator,
+    enlarged,
+    minibatch_std,
+    pixel_norm,
+)
 from generators._pggan.training import gradient_penalty, shown
 from generators.pggan import PGGAN
+from tests.worlds import discs
 
 
 class TestContract(GeneratorContract):
@@ -147,7 +156,7 @@ def test_images_show_their_class(tmp_path: Path) -> None:
     pixels = (level + rng.integers(-15, 15, (64, 8, 8, 3))).astype(np.uint8)
     names = np.array([f"i{i}" for i in range(64)])
     train = Images(pixels, labels, names, names, ("light", "dark"))
-    generator = fit(train, StageContext(0, tmp_path), fade=40, stable=120, lr=3e-3)
+    generator = fit(train, StageContext(0, tmp_path), fade=40, stable=120, lr=3e-3, critic_lr=3e-3)
     drawn = generator.sample(labels, StageContext(1, tmp_path))
     light, dark = (drawn[labels == k].mean((1, 2, 3)) for k in (0, 1))
     assert light.min() > dark.max() + 40
@@ -201,3 +210,29 @@ def test_stated_work_is_that_of_the_layers() -> None:
     below = sum(pggan_cost(Growth(side, 0, 1), widths, 10, 4, 1).flops for side in (8,))
     assert costs[1] == 2 * costs[0]
     assert costs[0] - below == pytest.approx(expected, rel=0.05)
+
+
+def test_untrained_images_are_as_varied_as_real_ones() -> None:
+    spreads = []
+    for seed in range(10):
+        torch.manual_seed(seed)
+        generator = Generator(64, [64, 32, 16], 2)
+        with torch.no_grad():
+            spreads.append(generator(torch.randn(64, 64), torch.arange(64) % 2).std().item())
+    assert np.mean(spreads) == pytest.approx(FIRST_SPREAD, rel=0.15)
+
+
+@pytest.mark.slow
+def test_brightness_stays_varied(tmp_path: Path) -> None:
+    """At the rates of the preset; with equal rates and a penalty of 10 a tenth of the spread is left."""
+    train = discs(400, 0, size=8)
+    preset = PGGAN.Config()
+    rates = {"lr": preset.lr, "critic_lr": preset.critic_lr, "penalty": preset.penalty}
+    generator = fit(
+        train, StageContext(0, tmp_path), fade=100, stable=250, batch=16, channels=32, most_channels=64, latent=32,
+        ema=0.98, **rates
+    )  # fmt: skip
+    drawn = generator.sample(train.labels, StageContext(1, tmp_path))
+    spread, real = (x.mean((1, 2, 3)).std() for x in (drawn, np.asarray(train.pixels)))
+    print(f"SD of brightness: {spread:.1f} of {real:.1f}")
+    assert spread > 0.4 * real
