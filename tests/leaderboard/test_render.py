@@ -7,6 +7,8 @@ import html
 import io
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from leaderboard.words import cell_text, role
 from tests.leaderboard.runs import make_run
 
 HOSTILE = '<script>alert("x")</script>'
+RECORDS = Path(__file__).parents[2] / "leaderboard" / "records"
 FORMULA = '=HYPERLINK("http://x","y")'
 
 
@@ -130,8 +133,10 @@ def test_every_row_is_in_every_format(board: Board, site: Path) -> None:
     stored = json.loads((site / "leaderboard.json").read_text())
     assert sum(len(track["rows"]) for track in stored["tracks"]) == rows
     assert [row["record"].endswith("f/record.json") for row in stored["unreadable"]] == [True]
-    tex = (site / "leaderboard.tex").read_text()
-    assert len([line for line in tex.splitlines() if line.endswith(r"\\")]) == rows + 1 + 2
+    classified, drawn = (site / "leaderboard.tex").read_text().split(r"\end{tabular}")[:2]
+    assert len([line for line in classified.splitlines() if line.endswith(r"\\")]) == rows + 1 + 1  # head, colour floor
+    with_images = sum(line.cells["kid"].value is not None for track in board.tracks for line in track.lines)
+    assert len([line for line in drawn.splitlines() if line.endswith(r"\\")]) == with_images + 1 + 1 > 4
 
 
 def test_a_run_has_a_page_and_its_rows_lead_there(site: Path) -> None:
@@ -241,11 +246,12 @@ def test_latex_prints_names_literally(site: Path) -> None:
         r"50 \% of \{a\_b\} \textbackslash{}input\{x\} \$1\textasciicircum{}2\textasciitilde{}\#\&"
     )
     tex = (site / "leaderboard.tex").read_text()
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\toprule") == 1
-    columns = tex.split(r"\begin{tabular}{")[1].split("}")[0]
-    for line in tex.splitlines():
-        if line.endswith(r"\\"):
-            assert len(re.split(r"(?<!\\)&", line)) == len(columns)
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\toprule") == 2
+    for part in tex.split(r"\begin{tabular}{")[1:]:
+        columns = part.split("}")[0]
+        for line in part.splitlines():
+            if line.endswith(r"\\"):
+                assert len(re.split(r"(?<!\\)&", line)) == len(columns)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +261,9 @@ def test_latex_prints_names_literally(site: Path) -> None:
         ('"x" `y`', r"{\char34}x{\char34} \textasciigrave{}y\textasciigrave{}"),
         ("a\x00b\nc\td", "a b c d"),
         ("1–4", "1--4"),
-        ("é", "é"),
+        ("é ñ ï ß", r"\'{e} \~{n} \"{\i} {\ss}"),
+        ("e\u0301", r"\'{e}"),
+        ("中 μ", "[U+4E2D] [U+03BC]"),  # no glyph, and pdflatex would stop
     ],
 )
 def test_latex_makes_no_dashes_and_needs_no_font_encoding(text: str, printed: str) -> None:
@@ -273,8 +281,32 @@ def test_latex_is_balanced_whatever_the_names(tmp_path: Path) -> None:
     assert bare.replace("{%\n", "{\n").count("%") == 0  # one that ends a line, by intent
     assert not re.search(r"[$#_^~]", re.sub(r"\\label\{[^}]*\}", "", bare))
     opened = re.findall(r"\\(begin|end)\{(\w+)\}", bare)
-    assert opened == [("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
-    assert code.count(r"\toprule") == code.count(r"\bottomrule") == 1
+    tabular = [("begin", "tabular"), ("end", "tabular")]
+    assert opened == [("begin", "table"), *tabular, *tabular, ("end", "table")]
+    assert code.count(r"\toprule") == code.count(r"\bottomrule") == 2
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: apt-get install texlive-latex-recommended")
+def test_latex_compiles_and_prints_the_names(tmp_path: Path) -> None:
+    """Names of every character that means something to TeX, and of some that its fonts lack, in a plain article."""
+    hostile = [HOSTILE, r"}{\end{table}%$_^~#&|`--", "Łódź-中-σ", "\\input{/etc/passwd}"]
+    for i, name in enumerate(hostile):
+        make_run(tmp_path / str(i), name, {"C0": (2.0, 0), f"A_{i}%": (2.1, 500)}, (0, 1), stream=i)
+    for name, places in (("hostile", [tmp_path]), ("committed", [RECORDS])):
+        tables = [latex.section(track) for track in build(load(places)).tracks]
+        (tmp_path / f"{name}-board.tex").write_text(latex.document(tables))
+        head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+        (tmp_path / f"{name}.tex").write_text(rf"{head}\input{{{name}-board}}\end{{document}}")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", f"{name}.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert not re.findall(r"Overfull \\hbox|Missing character|^!", done.stdout, re.MULTILINE)
+    if shutil.which("pdftotext"):
+        shown = subprocess.run(
+            ["pdftotext", "-layout", "hostile.pdf", "-"], cwd=tmp_path, capture_output=True, text=True
+        )
+        for text in ("<script>", r"\end{table}%$", "[U+4E2D]", r"\input{/etc/passwd}", "A 0%"):
+            assert text in shown.stdout  # the underscore of these fonts is a rule, no letter
 
 
 def test_controls_of_a_guided_arm_are_marked_and_take_no_rank(tmp_path: Path) -> None:
