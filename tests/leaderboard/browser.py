@@ -133,6 +133,12 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
+    def follow(self, selector: str) -> None:
+        """Click on a link and wait until the page that it leads to is there."""
+        self.events.clear()
+        self.click(selector)
+        self.wait("Page.loadEventFired")
+
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press and release a key."""
         shared = {"key": key, "code": key, "windowsVirtualKeyCode": code}

@@ -120,14 +120,11 @@ def test_filters_hide_rows_and_count_them(table: Browser) -> None:
 
 
 def test_a_row_leads_to_the_page_of_its_run(table: Browser) -> None:
-    table.events.clear()
-    table.click("tbody.rows tr:nth-child(2) .who a")
-    table.wait("Page.loadEventFired")
+    table.follow("tbody.rows tr:nth-child(2) .who a")
     headings = table.run("[...document.querySelectorAll('h2')].map(h => h.textContent)")
     assert {"Provenance", "Arms on the test images", "Figures", "Configuration", "Environment"} <= set(headings)
     assert table.run("document.querySelectorAll('figure svg[role=img][aria-label]').length") >= 2
-    table.click(".brand")
-    table.wait("Page.loadEventFired")
+    table.follow(".brand")
     assert table.console == []
     assert all(address.startswith(("file:", "data:")) for address in table.requests)
 

@@ -41,7 +41,7 @@ def test_every_strategy_runs_on_a_latent_model_with_its_controls(folder: Path, s
     assert not record.failures
     arms = {arm.name: arm for arm in record.arms}
     from_images = strategy in ("vary", "finetune", "token", "neighbours")
-    assert set(arms) == {"C0", "guided", "C1"} | ({"C3"} if from_images else set())
+    assert set(arms) == {"C0", "guided", "C1", "C0r"} | ({"C3"} if from_images else set())
     assert arms["guided"].n_synthetic > 0
     (entry,) = (e for e in record.ledger if e["event"] == "round")
     assert entry["made"] >= entry["accepted"] > 0
@@ -53,7 +53,7 @@ def test_every_strategy_runs_on_a_latent_model_with_its_controls(folder: Path, s
 def test_the_full_set_of_controls(folder: Path) -> None:
     record = run(folder, "vary", "ldm", "protocol.arms=full")
     arms = {arm.name: arm for arm in record.arms}
-    assert list(arms) == ["C0", "guided", "C0b", "C1", "C2", "C3", "C4", "C6", "C7"]
+    assert list(arms) == ["C0", "C0r", "guided", "C0b", "C1", "C2", "C3", "C4", "C6", "C7"]
     assert arms["C0b"].n_synthetic == 0
     assert arms["C0b"].key != arms["C0"].key
     extra = {name: (arm.n_real, arm.n_synthetic) for name, arm in arms.items()}
