@@ -48,6 +48,7 @@ class Section(Options):
 class RunConfig(Options):
     """One run: data x protocol x generator x classifier x seeds.
 
+    also_test       specs of further test sets, e.g. "folder:DIR": every image of them is scored by every arm
     replicates      bootstrap replicates of intervals
     paths           paths of perceptual path length, of generators that have a latent space
     extractor       feature space of FID, KID, precision and recall (see :mod:`bench.extractors`)
@@ -66,6 +67,7 @@ class RunConfig(Options):
     extractor: Section = Section(name="domain")
     domain: Section = Section(name="small_cnn")
     seeds: tuple[int, ...] = (0,)
+    also_test: tuple[str, ...] = ()
     replicates: int = 10_000
     paths: int = Field(100, ge=20)
     device: str = "auto"
@@ -83,6 +85,13 @@ class RunConfig(Options):
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError("seeds must be a count of at least 1 or a list of different numbers")
         return seeds
+
+    @field_validator("also_test")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("also_test names a test set twice")
+        return value
 
     @field_validator("replicates")
     @classmethod
@@ -118,6 +127,8 @@ class RunConfig(Options):
             cls, config = self.plugin(kind)
             plugins[kind] = {"class": registry.class_path(cls), "config": config.model_dump(mode="json")}
         rest = self.model_dump(mode="json", exclude={"store", "out", "device", "threads", *ALL_SECTIONS})
+        if not self.also_test:
+            del rest["also_test"]  # a run without further test sets is what it was before there were any
         return {**rest, "data": self.effective_data().model_dump(mode="json"), **plugins}
 
     def run_id(self) -> str:

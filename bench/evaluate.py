@@ -38,11 +38,11 @@ class Judged:
     metrics: dict[str, EstimateRecord]
 
 
-def judge(bench: Workbench, lab: Lab, classifier: Fitted, test: Images) -> Judged:
-    """Predict on test, fit thresholds on val_thresh, measure."""
+def judge(bench: Workbench, lab: Lab, classifier: Fitted, test: Images, title: str = "test") -> Judged:
+    """Predict on ``test``, fit thresholds on val_thresh, measure."""
     from bench.metrics import VERSION
 
-    scores = lab.predict(classifier, test, title="test")
+    scores = lab.predict(classifier, test, title=title)
     val_scores = lab.predict(classifier, lab.val_thresh, title="val_thresh")
     cuts = {r: fit_threshold(r, lab.val_thresh, val_scores, lab.task, lab.split_checksum) for r in RULES}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,10 @@ class Lab(Steering):
 
         scores = self.predict(classifier, self.val_select, title="val_select")
         return float(auc(self.val_select.labels == self.task.positive, scores[:, self.task.positive]))
+
+    def making(self, *arms: str) -> AbstractContextManager[None]:
+        """A block whose stages ``arms`` need, beside those that their classifiers and images tell of: their cost."""
+        return self.bench.charging(*arms)
 
     def note(self, **entry: Any) -> None:
         """Add an entry to the ledger."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import Any
 
-from bench import endpoints, evaluate
+from bench import endpoints, evaluate, further
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images
@@ -17,7 +18,9 @@ from bench.errors import BenchError
 from bench.estimates import Estimator, StageCost
 from bench.inspection import inspect_reals, inspections
 from bench.lab import Lab
+from bench.ledger import Lineage
 from bench.planning import NotMade, Planned, PlanningBench, PlanningHeldOut, PlanningLab, fair_probabilities
+from bench.rounds import accepted_in, measure_rounds
 from bench.subgroups import judge_subgroups
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
@@ -129,6 +132,9 @@ def _walk(bench: PlanningBench, world: World, notes: list[str]) -> None:
     _compare(bench, world, arms, pairs)
     if len(arms) > 1:
         _compare_more(bench, world, arms, judges, primary, pairs[len(primary) :])
+    for of, pair in product(world.further, primary):
+        with suppress(NotMade):
+            further.compare_on(bench, of, world.task.positive, [], arms, [pair])
 
 
 def _compare(bench: PlanningBench, world: World, arms: dict[str, list[str]], pairs: list[tuple[str, str]]) -> None:
@@ -170,24 +176,22 @@ def _walk_seed(
             evaluate.judge(bench, lab, arm.classifier, world.test)
         with suppress(NotMade):
             judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
+    for of, arm in product(world.further, outcome.arms.values()):
+        with suppress(NotMade):
+            further.judge_further(bench, lab, arm.classifier, of)
     judges += [judge.key for judge in outcome.judges]
     if outcome.judges:
         endpoints.judge_difficulty(lab, outcome.judges, world.test)
     if outcome.generator is not None:
         sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         _walk_fidelity(bench, world, lab, outcome.generator, sample)
+    if outcome.lineage:
+        _walk_rounds(bench, world, lab, outcome.lineage)
     return list(outcome.primary)
 
 
 def _walk_fidelity(bench: PlanningBench, world: World, lab: Lab, generator: Any, sample: Images) -> None:
-    reference, seed = world.reference, bench.seed
-    bench.seed = 0
-    section = bench.config.domain
-    fitted = _lab(bench, world).fit_classifier(
-        lab.train, title="domain feature extractor", stream="extractor", name=section.name, options=section.options
-    )
-    bench.seed = seed
-    space = evaluate.FeatureSpace(lab, fitted)
+    reference, space = world.reference, _space(bench, world, lab)
     sets = [sample]
     pixels = lab.reconstruct(generator, reference)
     if pixels is not None:
@@ -205,6 +209,26 @@ def _walk_fidelity(bench: PlanningBench, world: World, lab: Lab, generator: Any,
             look()
     with suppress(NotMade):
         evaluate.nearest_rows(bench, sample, lab.train)
+
+
+def _space(bench: PlanningBench, world: World, lab: Lab) -> evaluate.FeatureSpace:
+    seed, bench.seed = bench.seed, 0
+    section = bench.config.domain
+    fitted = _lab(bench, world).fit_classifier(
+        lab.train, title="domain feature extractor", stream="extractor", name=section.name, options=section.options
+    )
+    bench.seed = seed
+    return evaluate.FeatureSpace(lab, fitted)
+
+
+def _walk_rounds(bench: PlanningBench, world: World, lab: Lab, rounds: Sequence[Lineage]) -> None:
+    space, seed = _space(bench, world, lab), bench.seed or 0
+    for part, title in ((lab.train, "train"), (world.reference, "held-out reference")):
+        space.features(part, title)
+    for r, images in enumerate(accepted_in(rounds), start=1):
+        space.features(images, f"accepted in round {r}")
+    with suppress(NotMade):
+        measure_rounds(bench, space, lab.train, world.reference, rounds, seed)
 
 
 def _lab(bench: PlanningBench, world: World) -> PlanningLab:

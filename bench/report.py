@@ -13,7 +13,7 @@ from rich.text import Text
 from bench.format import NOTHING, interval, megabytes, number, over_seeds
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
-from bench.report_endpoints import comparison_blocks
+from bench.report_endpoints import comparison_blocks, further_blocks, round_blocks
 from bench.report_subgroups import subgroup_blocks
 from bench.tables import facts_grid, make_table, metric_title, small_print
 
@@ -55,8 +55,10 @@ def blocks(record: Record, folder: Path | None, width: int) -> Iterator[Renderab
     yield from _failures(record)
     yield from _arms(record, width)
     yield from comparison_blocks(record, width)
+    yield from further_blocks(record, width)
     yield from subgroup_blocks(record, width)
     yield from _fidelity(record, width)
+    yield from round_blocks(record)
     yield from _throughput(record)
     yield from _stages(record)
     yield from _files(record, folder)

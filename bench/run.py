@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import endpoints, evaluate
+from bench import cost, endpoints, evaluate, further
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images, Probabilities
@@ -30,6 +30,7 @@ from bench.recording import (
     throughput_records,
     verdict,
 )
+from bench.rounds import ledger_entries, measure_rounds
 from bench.subgroups import judge_subgroups
 from bench.training import processes
 from bench.workbench import Workbench
@@ -52,7 +53,8 @@ class RunResult:
 class SeedResult:
     """One seed: its outcome, the judgement of each arm, the fidelity sample.
 
-    ``difficulty`` float32 [N, K]: mean probabilities of the outcome's judges on test.
+    ``difficulty`` float32 [N, K]: mean probabilities of the outcome's judges on test. ``further``: name of a further
+    test set -> arm -> judgement.
     """
 
     seed: int
@@ -60,6 +62,8 @@ class SeedResult:
     judged: dict[str, evaluate.Judged] = field(default_factory=dict)
     sample: Images | None = None
     difficulty: Probabilities | None = None
+    further: dict[str, dict[str, evaluate.Judged]] = field(default_factory=dict)
+    costs: dict[str, cost.Extra] = field(default_factory=dict)
 
 
 def execute(config: RunConfig, reporter: Reporter | None = None, command: str = "") -> RunResult:
@@ -160,23 +164,38 @@ def _run_seed(bench: Workbench, world: World, seed: int, record: Record, folder:
     cls, options = bench.config.plugin("protocol")
     lab = make_lab(bench, world)
     outcome = endpoints.with_reseeded(cls(options).run(lab), lab)
-    result = SeedResult(seed, outcome)
+    result = SeedResult(seed, outcome, costs=cost.extra_costs(bench, outcome))
     for name, arm in outcome.arms.items():
         result.judged[name] = evaluate.judge(bench, lab, arm.classifier, world.test)
         row = arm_record(lab, name, arm, result.judged[name], world, folder)
         row.subgroups = judge_subgroups(lab, arm.classifier, world.test, world.test_columns)
         record.arms.append(row)
+    _judge_further(bench, world, lab, result, record, folder)
     if outcome.judges:
         result.difficulty = endpoints.judge_difficulty(lab, outcome.judges, world.test)
     if outcome.generator is not None:
         result.sample = lab.sample(outcome.generator, world.reference.labels, stream="fidelity")
         measure_generator(bench, world, lab, outcome.generator, result.sample, record, seed)
     record.ledger.extend(outcome.ledger)
+    if outcome.lineage:
+        space = _feature_space(bench, world)
+        rows = measure_rounds(bench, space, lab.train, world.reference, outcome.lineage, seed)
+        record.rounds += rows
+        record.ledger += ledger_entries(rows)
     record.findings += [
         FindingRecord(name=name, seed=seed, estimate=EstimateRecord.of(found))
         for name, found in outcome.findings.items()
     ]
     return result
+
+
+def _judge_further(bench: Workbench, world: World, lab: Lab, result: SeedResult, record: Record, folder: Path) -> None:
+    record.further_tests = record.further_tests or further.empty_records(world.further)
+    for of, row in zip(world.further, record.further_tests, strict=True):
+        judged = result.further[of.name] = {}
+        for name, arm in result.outcome.arms.items():
+            judged[name] = further.judge_further(bench, lab, arm.classifier, of)
+            row.arms.append(further.arm_on(of, name, result.seed, judged[name], folder))
 
 
 def make_lab(bench: Workbench, world: World) -> Lab:
@@ -249,8 +268,19 @@ def _compare(bench: Workbench, world: World, results: list[SeedResult], record: 
     if chosen:
         for (row, _), p in zip(chosen, holm([p for _, p in chosen]), strict=True):
             row.p_adjusted, row.correction = float(p), "Holm"
+    rows = cost.with_rates(rows, [r.costs for r in results], record.environment.device_name)
     record.comparisons = [*rows, *_compare_more(bench, world, results, record, others)]
     record.verdict = verdict(rows)
+    _compare_further(bench, world, results, record)
+
+
+def _compare_further(bench: Workbench, world: World, results: list[SeedResult], record: Record) -> None:
+    """The primary pairs on every further test set, for information."""
+    arms, primary = list(results[0].judged), results[0].outcome.primary
+    keys = {name: [r.outcome.arms[name].classifier.key for r in results] for name in arms}
+    for of, row in zip(world.further, record.further_tests, strict=True):
+        judged = [r.further[of.name] for r in results]
+        row.comparisons = further.compare_on(bench, of, world.task.positive, judged, keys, primary)
 
 
 def _compare_more(

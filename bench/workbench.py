@@ -6,7 +6,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ PER_IMAGE = frozenset({"sample", "vary", "predict", "features", "reconstruct", "
 class Workbench:
     """Runs stages of one run through the store and keeps account of them.
 
-    ``device`` and ``precision`` are resolved ("cuda:0", "bf16"), never "auto".
+    ``device`` and ``precision`` are resolved ("cuda:0", "bf16"), never "auto". ``charged``: (seed, arm) -> keys of the
+    stages asked for within :meth:`charging` that arm.
     """
 
     config: RunConfig
@@ -44,6 +46,17 @@ class Workbench:
     def __post_init__(self) -> None:
         self.store = Store(self.config.store)
         self._seen: set[str] = set()
+        self._charge: tuple[str, ...] = ()
+        self.charged: dict[tuple[int | None, str], set[str]] = {}
+
+    @contextmanager
+    def charging(self, *arms: str) -> Iterator[None]:
+        """Stages asked for within the block are used by ``arms``, whether they are executed or found in the store."""
+        before, self._charge = self._charge, arms
+        try:
+            yield
+        finally:
+            self._charge = before
 
     def stage(
         self,
@@ -97,6 +110,8 @@ class Workbench:
             if isinstance(error, BenchError):
                 raise
             raise StageError(f"{self._title(name)}: {type(error).__name__}: {error}") from error
+        for arm in self._charge:
+            self.charged.setdefault((self.seed, arm), set()).add(stored.key)
         if stored.status == "cached" and source and stored.meta.get("source") not in ("", source):
             warnings.warn(
                 f"{path}: the source changed since stage {name!r} was stored, its version did not; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Images, Task
 from bench.data.base import Dataset, Prepared, load_prepared
+from bench.further import Further, prepare_further
 from bench.heldout import HeldOut
 from bench.workbench import Workbench
 
@@ -24,6 +25,7 @@ class World:
     parts: dict[str, Images]
     reference: Images
     held_out: HeldOut
+    further: list[Further] = field(default_factory=list)
 
     @property
     def test(self) -> Images:
@@ -47,6 +49,8 @@ class World:
         for name in ("val_select", "val_thresh", "test"):
             check_generator_output(synthetic, self.parts[name])
         check_generator_output(synthetic, self.reference)
+        for other in self.further:
+            check_generator_output(synthetic, other.images)
 
 
 def prepare_world(bench: Workbench) -> World:
@@ -66,7 +70,9 @@ def prepare_world(bench: Workbench) -> World:
     reference, oracle_half = splits.reserve_halves(prepared)
     _check_splits(bench, {**parts, "reference": reference, "oracle half": oracle_half})
     held_out = HeldOut(bench, dataset, prepared.fingerprint, oracle_half)
-    return World(dataset, prepared, splits, parts, reference, held_out)
+    seen = {name: parts[name] for name in ("train", "val_select", "val_thresh")} | {"reserve": oracle_half}
+    further = prepare_further(bench, prepared.task, seen)
+    return World(dataset, prepared, splits, parts, reference, held_out, further)
 
 
 def _check_splits(bench: Workbench, parts: dict[str, Images]) -> None:

@@ -8,7 +8,7 @@ from bench.errors import DataError
 from bench.format import NOTHING
 from bench.progress import duration
 from bench.record import Record
-from leaderboard import figures, run_images, run_origin, run_results, run_subgroups
+from leaderboard import figures, run_endpoints, run_images, run_origin, run_results, run_subgroups
 from leaderboard.load import Entry
 from leaderboard.markup import Html, Table, definition_rows, join, listing, tag, text
 
@@ -25,10 +25,12 @@ def sections(entry: Entry) -> list[Section]:
         ("failures", "What failed", _failures(record)),
         ("arms", "Arms on the test images", run_results.arms(record)),
         ("comparisons", "Comparisons", run_results.comparisons(record)),
+        ("further", "Further test sets", run_endpoints.further(record)),
         ("findings", "Findings of the protocol", run_results.findings(record)),
         ("subgroups", "Subgroups", run_subgroups.subgroups(record)),
         ("figures", "Figures", figures.of_run(entry)),
         ("fidelity", "Fidelity and memorization", run_images.fidelity(record)),
+        ("rounds", "Memorization by round", run_endpoints.rounds(record)),
         ("pictures", "Samples and their nearest training images", _pictures(entry)),
         ("ledger", "Ledger", run_origin.ledger(record)),
         ("stages", "Stage times", run_origin.stages(record)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.format import LEAST_DIFFERENCE, NOTHING, interval, number, over_seeds, p_value
+from bench.progress import duration
 from bench.record import ArmRecord, ComparisonRecord, EstimateRecord, Record
 from bench.report import ENDPOINTS
 from bench.tables import metric_title
@@ -84,16 +85,22 @@ def comparisons(record: Record) -> Html:
     others = [c for c in rest if (c.arm, c.versus) not in pairs]
     parts = [
         verdict,
-        _table("Bold: primary. Could be seen: the smallest true difference that this run shows with 80 % power", first),
-        _table("Secondary endpoints of the primary pairs; false discovery rate over this table", second),
+        difference_table(
+            "Bold: primary. Could be seen: the smallest true difference that this run shows with 80 % power", first
+        ),
+        rates(first),
+        difference_table("Secondary endpoints of the primary pairs; false discovery rate over this table", second),
         hard(record),
     ]
     if others:
-        parts.append(fold("Secondary endpoints of the other pairs", _table("For information, not corrected", others)))
+        parts.append(
+            fold("Secondary endpoints of the other pairs", difference_table("For information, not corrected", others))
+        )
     return join(parts)
 
 
-def _table(caption: str, rows: Sequence[ComparisonRecord]) -> Html:
+def difference_table(caption: str, rows: Sequence[ComparisonRecord]) -> Html:
+    """Each of ``rows`` with its interval around zero; nothing without any."""
     if not rows:
         return Html("")
     bounds = [v for c in rows for v in (c.estimate.low, c.estimate.high, 0.0) if v is not None]
@@ -104,6 +111,20 @@ def _table(caption: str, rows: Sequence[ComparisonRecord]) -> Html:
     heads = ("Arm − control", "Endpoint", difference, "p", f"p, {correction}", "Seeds", "Could be seen")
     table = Table(caption, heads, [_comparison(c, scale) for c in rows], frozenset({2, 3, 4, 5, 6})).html()
     return join([table, tag("p", rows[0].estimate.method, class_="soft")])
+
+
+def rates(rows: Sequence[ComparisonRecord]) -> Html:
+    """What each primary comparison gains by hour of compute beyond C0; nothing where no cost is known."""
+    known = [(c, c.per_hour) for c in rows if c.per_hour is not None]
+    if not known:
+        return Html("")
+    cells = [
+        [f"{c.arm} − {c.versus}", duration(c.extra_seconds or 0.0),
+         interval(rate, signed=True) if rate.value is not None else f"undefined: {rate.reason}"]
+        for c, rate in known
+    ]  # fmt: skip
+    heads = ("Arm − control", "Compute of the arm beyond C0, a seed", known[0][1].unit)
+    return Table("Gain by compute; the hours are taken as known", heads, cells, frozenset({1, 2})).html()
 
 
 def hard(record: Record) -> Html:

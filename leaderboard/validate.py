@@ -170,6 +170,16 @@ def _estimates(evidence: Evidence) -> Iterator[tuple[ArmRecord | None, str, Esti
                 yield arm, f"{part}.{name}", estimate
     for i, comparison in enumerate(record.comparisons):
         yield None, f"comparisons[{i}].estimate", comparison.estimate
+        if comparison.per_hour is not None:
+            yield None, f"comparisons[{i}].per_hour", comparison.per_hour
+    for i, stratum in enumerate(record.strata):
+        yield from ((None, f"strata[{i}].auc.{name}", e) for name, e in stratum.auc.items())
+    for i, row in enumerate(record.rounds):
+        yield from ((None, f"rounds[{i}].metrics.{name}", e) for name, e in row.metrics.items())
+    for i, test in enumerate(record.further_tests):
+        for j, judged in enumerate(test.arms):
+            yield from ((None, f"further_tests[{i}].arms[{j}].metrics.{m}", e) for m, e in judged.metrics.items())
+        yield from ((None, f"further_tests[{i}].comparisons[{j}]", c.estimate) for j, c in enumerate(test.comparisons))
     for name, estimate in record.floors.items():
         yield None, f"floors.{name}", estimate
     for i, found in enumerate(record.findings):

@@ -77,7 +77,8 @@ class Adversarial:
         strategy = self._strategy(lab, generator)
         base = lab.fit_classifier(lab.train, title="C0 real only")
         judge = lab.fit_classifier(lab.train, title="independent label check", stream="independent")
-        rounds = self._rounds(lab, generator, strategy, base, judge)
+        with lab.making("guided"):  # mining and rejected images too
+            rounds = self._rounds(lab, generator, strategy, base, judge)
 
         guided = [
             Arm(r.classifier, lab.train + extra, f"real + {len(extra)} guided synthetic")
@@ -125,7 +126,8 @@ class Adversarial:
                 Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images), probabilities)
             )
             traced.append(Traced(guidance, answer, newest))
-        lab.lineage += trace(lab, traced, self.config.label_check)
+        with lab.making():  # what the ledger tells of single images is no cost of the arm
+            lab.lineage += trace(lab, traced, self.config.label_check)
         return rounds
 
     def _mine(self, lab: Lab, probabilities: Probabilities, threshold: Threshold, r: int) -> Images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,12 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 
+from bench.config import RunConfig
+from bench.data.base import DataConfig, load_prepared
+from bench.data.prepare import resolve
+from bench.data.splits import make_splits
 from bench.endpoints import HARD, hard_rows
+from bench.errors import DataError, LeakError
 from bench.plan import plan
 from bench.record import ComparisonRecord, Record
+from bench.report import print_report
 from bench.run import RunResult, execute
 from bench.stats import auc, benjamini_hochberg, two_level_bootstrap
+from leaderboard.load import load
+from leaderboard.pages import run_html
 from leaderboard.validate import validate_places
 from tests.worlds import small_config
 
@@ -30,15 +41,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def planned(folder: Path) -> set[str]:
-    made = plan(small_config(folder, **JOB))
+def elsewhere(folder: Path) -> Path:
+    """A folder of 60 fresh phantom images, half of them melanomas, darker than the run's own."""
+    drawn: Any = resolve(DataConfig(spec="phantom", resolution=16)).draw(np.arange(60) % 2, seed=77)
+    for i, (pixels, label) in enumerate(zip(drawn.pixels[:], drawn.labels, strict=True)):
+        path = folder / "elsewhere" / ("mel" if label else "nv") / f"{i:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((0.8 * pixels).astype(np.uint8)).save(path)
+    return folder / "elsewhere"
+
+
+def job(folder: Path, **changes: Any) -> RunConfig:
+    return small_config(folder, **{**JOB, "also_test": [f"folder:{folder / 'elsewhere'}"], **changes})
+
+
+@pytest.fixture(scope="module")
+def planned(folder: Path, elsewhere: Path) -> set[str]:
+    made = plan(job(folder))
     assert made.notes == []
     return {s.title for s in made.stages}
 
 
 @pytest.fixture(scope="module")
 def done(folder: Path, planned: set[str]) -> RunResult:
-    return execute(small_config(folder, **JOB))
+    return execute(job(folder))
 
 
 def stored(done: RunResult, name: str) -> dict[str, np.ndarray]:
@@ -134,9 +160,78 @@ def test_cases_that_c0_got_wrong_look_easier_for_any_other_training(done: RunRes
 
 def test_the_plan_names_these_stages_and_a_repeat_executes_none(done: RunResult, planned: set[str]) -> None:
     assert {"secondary endpoints", "AUC on hard cases", "seed 0 · predict test, judge 1"} <= planned
-    after = plan(small_config(done.folder.parents[1], **JOB))
+    after = plan(job(done.folder.parents[1]))
     assert [s.title for s in after.to_do] == []
     assert {s.key for s in after.stages} == {s.key for s in done.record.stages}
+
+
+def test_every_image_of_a_further_test_set_is_scored_at_the_arms_own_thresholds(done: RunResult) -> None:
+    (test,) = done.record.further_tests
+    assert (test.name, test.counts) == ("folder-elsewhere", {"benign": 30, "melanoma": 30})
+    arms = {(a.name, a.seed): a for a in done.record.arms}
+    assert [(a.name, a.seed) for a in test.arms] == list(arms)
+    for arm in test.arms:
+        with np.load(done.folder / arm.predictions.path) as file:
+            y, score = file["y"], file["scores"][:, 1]
+        assert arm.metrics["auc"].value == pytest.approx(auc(y == 1, score), abs=1e-12)
+        cut = next(t.value for t in arms[arm.name, arm.seed].thresholds if t.rule == "sens95")
+        assert arm.metrics["sensitivity@sens95"].value == pytest.approx(np.mean(score[y == 1] >= cut), abs=1e-12)
+    assert {(c.arm, c.versus) for c in test.comparisons} == PAIRS
+    assert not any(c.primary or c.correction for c in test.comparisons)
+
+
+def test_a_further_test_set_makes_another_run_of_the_same_fits(done: RunResult, folder: Path) -> None:
+    plain, more = job(folder, also_test=[]), job(folder)
+    assert plain.run_id() != more.run_id()
+    assert "also_test" not in plain.identity()
+    keys = {s.key for s in plan(plain).stages}
+    added = {s.stage for s in plan(more).stages if s.key not in keys}
+    assert added == {"data", "invariants", "predict", "measure", "compare"}
+    assert plan(plain).to_do == []
+
+
+def test_training_images_in_a_further_test_set_are_refused_by_name(done: RunResult, folder: Path) -> None:
+    stored = next((folder / "store" / "data").glob("*/*/table.npz"))
+    prepared = next(p for p in map(load_prepared, {s.parent for s in stored.parents[2].glob("*/*/table.npz")})
+                    if len(p.images) > 100)  # fmt: skip
+    leaked = make_splits(prepared, job(folder).effective_data()).images(prepared, "train").take([3, 4])
+    for label, pixels in zip(("mel", "nv"), leaked.pixels[:], strict=True):
+        path = folder / "leaking" / label / "0.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.clip(pixels + 2.0, 0, 255).astype(np.uint8)).save(path)
+    with pytest.raises(LeakError, match=f"train and --also-test folder:.*near-duplicate.*{leaked.ids[0]} = mel/0"):
+        execute(job(folder, also_test=[f"folder:{folder / 'leaking'}"]))
+
+
+def test_a_further_test_set_of_another_task_is_refused(done: RunResult, folder: Path) -> None:
+    other = job(folder, sets=[*JOB["sets"], "data.task=classes"])
+    with pytest.raises(DataError, match=r"with classes mel, nv, that of the run is 'classes'"):
+        plan(other)
+
+
+def test_the_memorization_of_every_round_is_in_record_and_ledger(done: RunResult) -> None:
+    rows = done.record.rounds
+    assert [(r.seed, r.round) for r in rows] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    accepted = [e["accepted"] for e in done.record.ledger if e["event"] == "round"]
+    assert [r.n_synthetic for r in rows] == accepted
+    noted = [e for e in done.record.ledger if e["event"] == "memorization"]
+    assert [(e["seed"], e["round"], e["images"]) for e in noted] == [(r.seed, r.round, r.n_synthetic) for r in rows]
+    for row in rows:
+        assert set(row.metrics) == {"copy_rate", "copy_rate[pixels]", "copy_rate[domain]"}
+        assert "needs 100 held-out images" in row.metrics["copy_rate"].reason  # a smoke run has 26
+        assert row.flagged == []
+
+
+def test_terminal_and_page_show_them(done: RunResult) -> None:
+    text = io.StringIO()
+    print_report(done.record, done.folder, Console(file=text, width=140, no_color=True))
+    (entry,) = load([done.folder]).entries
+    html = run_html(entry, "0" * 64, {})
+    for words in ("Secondary endpoints of the primary pairs", "Memorization by round", "folder-elsewhere", "C0r"):
+        assert words in text.getvalue()
+        assert words in html
+    assert "AUC on hard test cases" in text.getvalue()
+    assert "hard test images" in html
 
 
 @pytest.fixture
@@ -170,6 +265,13 @@ def test_a_changed_secondary_number_is_named(copied: Path, endpoint: str, part: 
 
     cell = f"comparisons[{i}].estimate.low" if part == "low" else f"comparisons[{i}].{part}"
     assert cell in problems(copied, change)
+
+
+def test_a_changed_number_of_a_further_test_set_is_named(copied: Path) -> None:
+    def change(r: Any) -> None:
+        r["further_tests"][0]["arms"][1]["metrics"]["auc"]["value"] += 0.001
+
+    assert "further_tests[0].arms[1].metrics.auc.value" in problems(copied, change)
 
 
 def test_a_changed_file_of_the_judges_is_named(copied: Path) -> None:

@@ -59,6 +59,10 @@ TaskName = Annotated[
 OnBad = Annotated[
     str | None, _option(EXPERIMENT, "--on-bad", "Unusable image files: fail (the default) or skip.", "POLICY")
 ]
+AlsoTest = Annotated[
+    list[str] | None,
+    _option(EXPERIMENT, "--also-test", "A further test set, e.g. folder:DIR: all its images. Repeatable.", "SPEC"),
+]
 Device = Annotated[str | None, _option(MACHINE, "--device", "auto, cpu, cuda or cuda:N.", "DEVICE")]
 Precision = Annotated[str | None, _option(MACHINE, "--precision", "auto, fp32 or bf16.", "NAME")]
 Threads = Annotated[int | None, _option(MACHINE, "--threads", "CPU threads; 0, the default, uses all cores.", "N")]

@@ -34,6 +34,7 @@ def plan(
     arms: opt.ArmSet = None,
     task: opt.TaskName = None,
     on_bad: opt.OnBad = None,
+    also_test: opt.AlsoTest = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
     threads: opt.Threads = None,
@@ -52,7 +53,8 @@ def plan(
     from bench.progress import make_reporter
 
     config = opt.run_config(
-        data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, arms=arms, preset=preset, run_file=run_file,
+        data=data, task=task, on_bad=on_bad, also_test=also_test, seeds=seeds, sets=sets, arms=arms,
+        preset=preset, run_file=run_file,
         protocol=protocol, generator=generator, classifier=classifier, extractor=extractor,
         device=device, precision=precision, threads=threads, store=store, out=out,
     )  # fmt: skip

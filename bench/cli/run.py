@@ -46,6 +46,7 @@ def run(
     arms: opt.ArmSet = None,
     task: opt.TaskName = None,
     on_bad: opt.OnBad = None,
+    also_test: opt.AlsoTest = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
     threads: opt.Threads = None,
@@ -60,7 +61,8 @@ def run(
     Exit code: 0 complete, 6 some seeds failed, 5 all failed, 2 bad options, 3 bad data, 4 leak, 130 interrupted.
     """
     config = opt.run_config(
-        data=data, task=task, on_bad=on_bad, seeds=seeds, sets=sets, arms=arms, preset=preset, run_file=run_file,
+        data=data, task=task, on_bad=on_bad, also_test=also_test, seeds=seeds, sets=sets, arms=arms,
+        preset=preset, run_file=run_file,
         protocol=protocol, generator=generator, classifier=classifier, extractor=extractor,
         device=device, precision=precision, threads=threads, store=store, out=out,
     )  # fmt: skip
