@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.record import EstimateRecord
+from bench.record import EstimateRecord, Record
 
 NOTHING = "–"
 LEAST_DIFFERENCE = 0.01  # of differences smaller than this nobody needs more digits
 
 
 def number(value: float, scale: float | None = None, *, signed: bool = False) -> str:
-    """``value`` with the decimals that fit a number of size ``scale`` (default: its own)."""
+    """``value`` with the decimals that fit a number of size ``scale`` (default: its own).
+
+    What rounds to zero is zero, whichever side it came from: "0.000", signed "+0.000", never "-0.000".
+    """
     sign = "+" if signed else ""
     decimals = _decimals(abs(value if scale is None else scale))
     return f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"  # adding zero turns -0.0 into 0.0
@@ -66,3 +69,10 @@ def megabytes(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value / 1024:.1f} GB" if value >= 1000 else f"{value:.0f} MB"
+
+
+def seeds_text(record: Record) -> str:
+    """ "1 of 2 seeds finished"; "" where all are."""
+    finished = {arm.seed for arm in record.arms} - {failure.seed for failure in record.failures}
+    asked = len(record.seeds)
+    return "" if len(finished) >= asked else f"{len(finished)} of {asked} seed{'s' * (asked != 1)} finished"

@@ -92,6 +92,11 @@ def _rounded(values: Chances | None, i: int) -> float | None:
     return None if values is None else round(float(values[i]), DIGITS)
 
 
+def families_title(seed: int) -> str:
+    """What the record calls the file of :func:`write_families`."""
+    return f"children of hard cases, seed {seed}"
+
+
 def write_families(path: Path, seed: int, rounds: Iterable[Lineage]) -> None:
     """Write every case and child of one seed as JSON: ``{"seed", "of", "rounds": [{"round", "answers", "cases"}]}``."""
     found = [{"round": r.round, "answers": r.answers, "cases": r.families()} for r in rounds]

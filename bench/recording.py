@@ -11,6 +11,7 @@ from typing import Any
 from bench import evaluate, registry
 from bench.config import RunConfig
 from bench.contracts import Images
+from bench.format import LEAST_DIFFERENCE, interval, number
 from bench.lab import SYNTHETIC_PREFIX, Arm, Lab
 from bench.record import (
     ArmRecord,
@@ -142,14 +143,15 @@ def verdict(rows: list[ComparisonRecord]) -> str:
     parts = []
     for r in primary:
         e = r.estimate
-        span = f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
+        span = interval(e, signed=True)
         adjusted = 1.0 if r.p_adjusted is None else r.p_adjusted
         if adjusted < 0.05 and e.value is not None:
             better = "better" if e.value > 0 else "worse"
             verb = f"did {better}" if r.n_seeds == 1 else f"is {better}"  # one training proves nothing about the next
             parts.append(f"{r.arm} {verb} than {r.versus} by {span} AUC")
         else:
-            could = f"; this run could have seen {r.minimum_detectable_difference:.3f}"
+            mdd = r.minimum_detectable_difference
+            could = "" if mdd is None else f"; this run could have seen {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
             parts.append(f"no evidence that {r.arm} differs from {r.versus} ({span} AUC{could})")
     few = primary[0].n_seeds < 10
     words = f" Over {primary[0].n_seeds} paired seed{'s' if primary[0].n_seeds > 1 else ''}"

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bench.format import NOTHING, interval, megabytes, number, over_seeds
+from bench.format import NOTHING, interval, megabytes, number, over_seeds, seeds_text
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
 from bench.report_endpoints import comparison_blocks, further_blocks, round_blocks
@@ -83,7 +83,8 @@ def _header(record: Record) -> Iterator[RenderableType]:
         grid.add_row("splits", f"{', '.join(parts)}  (checksum {record.split.checksum[:10]})")
     grid.add_row("plugins", ", ".join(plugins))
     seeds, where = ", ".join(map(str, record.seeds)), record.environment
-    grid.add_row("seeds", seeds)
+    finished = seeds_text(record)
+    grid.add_row("seeds", f"{seeds} ({finished})" if finished else seeds)
     commit = f", commit {where.commit[:10]}{' + changes' if where.dirty else ''}" if where.commit else ""
     machine = f"{where.device_name}, {where.threads} threads" if where.device == "cpu" else where.device_name
     grid.add_row("made on", f"{machine}, {where.precision}{commit}")

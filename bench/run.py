@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from bench.errors import BenchError, DataError
 from bench.inspection import inspect_generator, inspect_reals
 from bench.interim import interim_comparisons, interim_lines
 from bench.lab import Fitted, Lab, Outcome
-from bench.ledger import write_families
+from bench.ledger import families_title, write_families
 from bench.pictures import draw_pictures
 from bench.record import ComparisonRecord, EstimateRecord, FailureRecord, FidelityRecord, FindingRecord, Record
 from bench.recording import (
@@ -117,7 +118,7 @@ def _attempt(
     try:
         results.append(_run_seed(bench, world, seed, record, folder))
         if rounds := results[-1].outcome.lineage:
-            record.files[f"children of hard cases, seed {seed}"] = name = f"ledger/children-seed{seed}.json"
+            record.files[families_title(seed)] = name = f"ledger/children-seed{seed}.json"
             write_families(folder / name, seed, rounds)
     except BenchError as error:
         last = bench.stages[-1].name if bench.stages else "start"
@@ -131,8 +132,19 @@ def _attempt(
         if error.exit_code in (2, 4):  # a wrong configuration or a leak fails every seed the same way
             _finish(bench, record, bench.config, folder)
             raise
+    except KeyboardInterrupt:
+        _forget(record, seed)
+        raise
     finally:
         bench.seed = None
+
+
+def _forget(record: Record, seed: int) -> None:
+    """Take a seed that was stopped on the way out of ``record``: some of its arms would pass for all of them."""
+    kinds: list[Any] = [record.arms, record.fidelity, record.rounds, record.findings]
+    for rows in [*kinds, *(test.arms for test in record.further_tests)]:
+        rows[:] = [row for row in rows if row.seed != seed]
+    record.ledger[:] = [event for event in record.ledger if event.get("seed") != seed]
 
 
 def _keep_so_far(bench: Workbench, world: World, record: Record, results: list[SeedResult], folder: Path) -> None:

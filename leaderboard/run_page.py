@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 
 from bench.errors import DataError
-from bench.format import NOTHING
+from bench.format import NOTHING, seeds_text
 from bench.progress import duration
 from bench.record import Record
-from leaderboard import figures, run_endpoints, run_images, run_origin, run_results, run_subgroups
+from leaderboard import figures, run_endpoints, run_images, run_ledger, run_origin, run_results, run_subgroups
 from leaderboard.load import Entry
 from leaderboard.markup import Html, Table, definition_rows, join, listing, tag, text
 
@@ -32,7 +32,7 @@ def sections(entry: Entry) -> list[Section]:
         ("fidelity", "Fidelity and memorization", run_images.fidelity(record)),
         ("rounds", "Memorization by round", run_endpoints.rounds(record)),
         ("pictures", "Samples and their nearest training images", _pictures(entry)),
-        ("ledger", "Ledger", run_origin.ledger(record)),
+        ("ledger", "Ledger", run_ledger.ledger(entry)),
         ("stages", "Stage times", run_origin.stages(record)),
         ("throughput", "Throughput", run_origin.throughput(record)),
         ("config", "Configuration", run_origin.config(record)),
@@ -52,8 +52,13 @@ def strip(record: Record) -> Html:
         ("Test images", f"{sum(test.values()):,}" if test else ""),
         (f"of class {positive}", f"{test.get(positive, 0):,}" if test else ""),
         ("Origin", EXTERNAL if record.origin == "external" else ""),
-        ("Seeds", ", ".join(map(str, record.seeds))), ("Preset", record.preset), ("Made", record.created[:10]),
+        ("Seeds", _seeds(record)), ("Preset", record.preset), ("Made", record.created[:10]),
     ]), class_="strip")  # fmt: skip
+
+
+def _seeds(record: Record) -> str:
+    finished = seeds_text(record)
+    return ", ".join(map(str, record.seeds)) + (f" ({finished})" if finished else "")
 
 
 def _failures(record: Record) -> Html:

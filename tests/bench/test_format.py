@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.format import interval, megabytes, number, over_seeds, p_value
-from bench.record import EstimateRecord
+from bench.format import interval, megabytes, number, over_seeds, p_value, seeds_text
+from bench.record import ComparisonRecord, EstimateRecord
+from bench.recording import verdict
+from tests.bench.records import example
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,33 @@ def test_small_p_is_not_zero() -> None:
 
 def test_megabytes() -> None:
     assert [megabytes(v) for v in (None, 12.4, 2048.0)] == ["–", "12 MB", "2.0 GB"]
+
+
+@pytest.mark.parametrize("value", [-0.0004, -1e-9, -0.0, 0.0, 0.0004])
+@pytest.mark.parametrize("significant", [False, True])
+def test_table_and_verdict_write_a_difference_alike(value: float, significant: bool) -> None:
+    estimate = EstimateRecord(value=value, low=value - 0.004, high=-value + 0.0004)
+    row = ComparisonRecord(
+        endpoint="auc", arm="guided", versus="C2", estimate=estimate, p_adjusted=0.01 if significant else 0.9,
+        minimum_detectable_difference=0.0061, primary=True,
+    )  # fmt: skip
+    assert interval(estimate, signed=True).startswith("+0.000 [-0.004, +0.00")
+    assert f"{interval(estimate, signed=True)} AUC" in verdict([row])
+    assert "-0.000" not in verdict([row])
+    assert ("could have seen 0.006)" in verdict([row])) is not significant
+
+
+def test_a_verdict_without_numbers_is_a_sentence_still() -> None:
+    estimate = EstimateRecord(value=None, reason="one lesion only")
+    row = ComparisonRecord(endpoint="auc", arm="guided", versus="C1", estimate=estimate, primary=True)
+    assert verdict([row]).startswith("no evidence that guided differs from C1 (undefined AUC).")
+
+
+def test_unfinished_seeds_are_counted() -> None:
+    record = example((0, 1))
+    assert seeds_text(record) == ""
+    record.seeds = [0, 1, 2]
+    assert seeds_text(record) == "2 of 3 seeds finished"
+    record.arms = []
+    assert seeds_text(record) == "0 of 3 seeds finished"
+    assert seeds_text(example((0, 7), failed=True)) == "1 of 2 seeds finished", "a failed seed is none"
