@@ -86,7 +86,7 @@ def round_blocks(record: Record) -> Iterator[RenderableType]:
     yield table
     near = "; made from training images, so near them by design" if any(r.varied for r in record.rounds) else ""
     yield small_print(
-        f"share nearer to train than 1 % of {record.rounds[0].n_reference:,} held-out images; pixels, domain: in all "
+        f"share nearer to train than 99 % of {record.rounds[0].n_reference:,} held-out images; pixels, domain: in all "
         f"eight orientations; more than chance: p <= 2.5 % (beta-binomial){near}"
     )
     why = dict.fromkeys(e.reason for row in record.rounds for e in row.metrics.values() if e.reason)

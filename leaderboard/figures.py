@@ -28,7 +28,7 @@ def of_track(track: TrackBoard) -> Html:
     sources = {label(line): [line.row.sources[seed] for seed in line.row.seeds] for line in drawn}
     parts = [quality_and_memorization(track), *_judged(sources, track.data.positive)]
     rounds = {label(line): _rounds(line.row.entries, line.row.identity.arm) for line in drawn}
-    return join([*parts, ratio_curves(track.lines), round_curves({k: v for k, v in rounds.items() if v})])
+    return join([*parts, ratio_curves(track.lines), round_curves(rounds)])
 
 
 def of_run(entry: Entry) -> Html:
@@ -39,7 +39,7 @@ def of_run(entry: Entry) -> Html:
     rounds = {name: _rounds([entry], name) for name in names}
     ratios = _ratios([(arm.name, value) for arm in record.arms if (value := _auc(arm.metrics)) is not None])
     figures = [*_judged(sources, record.data.positive), _ratio_plot(ratios)]
-    return join([*figures, round_curves({k: v for k, v in rounds.items() if v})])
+    return join([*figures, round_curves(rounds)])
 
 
 def chosen(lines: Sequence[Line]) -> list[Line]:
@@ -121,10 +121,11 @@ def _reliability_plot(series: Series) -> Html:
 
 
 def _draw(plot: Plot, series: Series, *, dots: bool = False) -> Html:
-    known = {name: points for name, points in series.items() if points}
-    for i, (name, points) in enumerate(known.items()):
-        plot.line(points, i, name, dots=dots)
-    return plot.html() if known else Html("")
+    """Each series in the line of its place, drawn or not: an arm looks the same in every figure of a page."""
+    for i, (name, points) in enumerate(series.items()):
+        if points:
+            plot.line(points, i, name, dots=dots)
+    return plot.html() if any(series.values()) else Html("")
 
 
 def ratio_curves(lines: Sequence[Line]) -> Html:

@@ -24,7 +24,7 @@ WORDS = {
     "copy_rate": "share nearer to training images than 99 % of held-out real ones are; 0.01 as real ones",
     "nn_ratio": "distance to the nearest training image over that to the nearest other lesion",
     "share_nearer_train": "share nearer to training images than to held-out ones; 0.5 is no copying",
-    "authenticity": "share not closer to a training image than that image's own neighbour; about 0.7 for real ones",
+    "authenticity": "share not closer to a training image than that image's own neighbour; 0: all copies",
     "c_t": "data-copying statistic; below −3 copies",
     "membership_auc": "whether the loss tells training images from held-out ones; 0.5 is not at all",
     "membership_tpr01": "training images found at 1 % false alarms; 0.01 is chance",

@@ -7,6 +7,7 @@ from bench.record import EstimateRecord, FurtherArmRecord, FurtherTestRecord, Re
 from bench.report_endpoints import FURTHER
 from bench.tables import metric_title
 from leaderboard.markup import Html, Table, join, tag
+from leaderboard.run_images import undefined
 from leaderboard.run_results import difference_table
 
 
@@ -46,16 +47,17 @@ def rounds(record: Record) -> Html:
     ]  # fmt: skip
     heads = ("Seed", "Round", "Images", *map(metric_title, names), "More than chance")
     held_out = record.rounds[0].n_reference
-    caption = f"Share of accepted images nearer to train than 1 % of {held_out:,} held-out images; 95 % interval, p"
+    caption = f"Share of accepted images nearer to train than 99 % of {held_out:,} held-out images; 95 % interval, p"
     table = Table(caption, heads, rows, frozenset(range(len(heads) - 1))).html()
     near = "Made from training images, so near them by design. " if any(r.varied for r in record.rounds) else ""
     words = f"{near}p: chance of as many without copying (beta-binomial); more than chance: p at most 2.5 %."
-    return join([table, tag("p", words, class_="soft")])
+    missing = undefined([pair for row in record.rounds for pair in row.metrics.items()])
+    return join([table, tag("p", words, class_="soft"), missing])
 
 
 def _rate(estimate: EstimateRecord | None) -> str:
     if estimate is None:
         return NOTHING
     if estimate.value is None:
-        return f"undefined: {estimate.reason}"
+        return "undefined"
     return f"{interval(estimate)}, p {p_value(estimate.extra.get('p_innocent'))}"

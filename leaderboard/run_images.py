@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bench.format import NOTHING, number, over_seeds
 from bench.record import EstimateRecord, FidelityRecord, Record
+from bench.tables import metric_title
 from leaderboard.glossary import metric_head
-from leaderboard.markup import Html, Table, fold, join, text
+from leaderboard.markup import Html, Table, fold, join, tag, text
 
 REAL = "real against real"
 
@@ -40,7 +41,18 @@ def _table(caption: str, metrics: Sequence[str], found: Sequence[FidelityRecord]
     sets = list(dict.fromkeys(row.name for row in found))
     heads = ("Metric", *sets, REAL)
     rows = [_row(metric, sets, found) for metric in metrics]
-    return Table(caption, heads, rows, frozenset(range(1, len(heads)))).html()
+    table = Table(caption, heads, rows, frozenset(range(1, len(heads)))).html()
+    return join([table, undefined([(m, row.metrics[m]) for m in metrics for row in found if m in row.metrics])])
+
+
+def undefined(named: Iterable[tuple[str, EstimateRecord]]) -> Html:
+    """Why metrics have no value, in words below their table: a tooltip needs a mouse. Nothing where all have one."""
+    reasons: dict[str, dict[str, None]] = {}
+    for name, estimate in named:
+        if estimate.value is None:
+            reasons.setdefault(estimate.reason or "no reason recorded", {})[metric_title(name)] = None
+    told = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return tag("p", f"Undefined: {'; '.join(told)}.", class_="soft") if told else Html("")
 
 
 def _row(metric: str, sets: Sequence[str], found: Sequence[FidelityRecord]) -> list[object]:

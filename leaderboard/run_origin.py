@@ -13,6 +13,7 @@ from leaderboard.load import Entry
 from leaderboard.markup import Html, Table, definitions, fold, join, listing, tag, text
 from leaderboard.svg import Scale
 
+MADE_BY_PROGRAM = "no command: made by a call of bench.run; the run file under Configuration repeats it"
 LONG = 6  # longer lists of a ledger are counted, not printed: the record has them
 
 
@@ -23,13 +24,15 @@ def provenance(entry: Entry, sha: str) -> Html:
     made_of = {"Protocol": record.protocol, "Generator": record.generator, "Classifier": record.classifier}
     plugins = [(kind, _plugin(plugin)) for kind, plugin in made_of.items() if plugin]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(record.metric_versions.items()))
-    machine = f"{where.device_name or where.cpu}, {where.threads} threads, {where.precision}"
+    threads = f"{where.threads} thread{'s' * (where.threads != 1)}"
+    machine = f"{where.device_name or where.cpu}, {threads}, {where.precision}"
     command = Html(
         tag("pre", tag("code", record.command), tabindex=0)
         + tag("button", "Copy", type="button", class_="copy", hidden="")
     )
+    repeat = tag("div", command, class_="command") if record.command else MADE_BY_PROGRAM
     return definitions([
-        ("Reproduce", tag("div", command, class_="command")), ("Commit", tag("code", commit)),
+        ("Reproduce", repeat), ("Commit", tag("code", commit)),
         ("Record", tag("code", f"sha256 {sha}")), ("Data fingerprint", tag("code", record.data.fingerprint or NOTHING)),
         ("Split checksum", tag("code", record.split.checksum) if record.split else ""), *plugins,
         ("Metrics", versions), ("Machine", machine),
@@ -102,7 +105,7 @@ def throughput(record: Record) -> Html:
 
 def _speed(t: ThroughputRecord) -> list[object]:
     name, speed = t.plugin.split(":")[-1], number(t.images_per_second)
-    return [name, t.phase, speed, f"{t.images:,}", t.batch, t.device, t.precision, t.threads or NOTHING]
+    return [name, t.phase, speed, f"{t.images:,}", f"{t.batch:,}", t.device, t.precision, t.threads or NOTHING]
 
 
 def config(record: Record) -> Html:

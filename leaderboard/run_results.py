@@ -106,10 +106,10 @@ def difference_table(caption: str, rows: Sequence[ComparisonRecord]) -> Html:
     bounds = [v for c in rows for v in (c.estimate.low, c.estimate.high, 0.0) if v is not None]
     low, high = around(bounds, 0.01)
     scale = Scale(low, high, 5, 145)
-    correction = next((c.correction for c in rows if c.correction), "adjusted")
-    difference = "Difference, 95 % interval"
-    heads = ("Arm − control", "Endpoint", difference, "p", f"p, {correction}", "Seeds", "Could be seen")
-    table = Table(caption, heads, [_comparison(c, scale) for c in rows], frozenset({2, 3, 4, 5, 6})).html()
+    adjusted = [f"p, {c.correction or 'adjusted'}" for c in rows if c.p_adjusted is not None][:1]
+    heads = ("Arm − control", "Endpoint", "Difference, 95 % interval", "p", *adjusted, "Seeds", "Could be seen")
+    cells = [_comparison(c, scale, with_adjusted=bool(adjusted)) for c in rows]
+    table = Table(caption, heads, cells, frozenset(range(2, len(heads)))).html()
     return join([table, tag("p", rows[0].estimate.method, class_="soft")])
 
 
@@ -124,7 +124,8 @@ def rates(rows: Sequence[ComparisonRecord]) -> Html:
         for c, rate in known
     ]  # fmt: skip
     heads = ("Arm − control", "Compute of the arm beyond C0, a seed", known[0][1].unit)
-    return Table("Gain by compute; the hours are taken as known", heads, cells, frozenset({1, 2})).html()
+    caption = "Difference by hour of the compute that the arm takes beyond C0; the hours are taken as known"
+    return Table(caption, heads, cells, frozenset({1, 2})).html()
 
 
 def hard(record: Record) -> Html:
@@ -146,13 +147,14 @@ def hard(record: Record) -> Html:
     return join(parts)
 
 
-def _comparison(c: ComparisonRecord, scale: Scale) -> list[object]:
+def _comparison(c: ComparisonRecord, scale: Scale, *, with_adjusted: bool) -> list[object]:
     name = f"{text(c.arm)} − {text(c.versus)}"
     e, mdd = c.estimate, c.minimum_detectable_difference
     shown = drawn(e.value, e.low, e.high, scale, [0.0]) + text(interval(e, signed=True))
     seen = NOTHING if mdd is None else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
     title = Html(f"<b>{name}</b>" if c.primary else name)
-    return [title, metric_title(c.endpoint), Html(shown), p_value(c.p), p_value(c.p_adjusted), c.n_seeds, seen]
+    adjusted = [p_value(c.p_adjusted)] if with_adjusted else []
+    return [title, metric_title(c.endpoint), Html(shown), p_value(c.p), *adjusted, c.n_seeds, seen]
 
 
 def findings(record: Record) -> Html:

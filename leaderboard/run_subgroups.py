@@ -43,7 +43,8 @@ def _table(metric: str, parts: Sequence[str], by_arm: dict[str, list[ArmRecord]]
         first = next(e for cell in cells for e in cell)
         column, _, value = part.partition("=")
         counts = f"{int(first.extra.get('positives', 0)):,} of {first.n:,}" if whole else f"{first.n:,}"
-        rows.append([f"{column}: {value}" if value else part, counts, *(_cell(cell) for cell in cells)])
+        name = f"{column.replace('_', ' ')}: {value}" if value else part
+        rows.append([name, counts, *(_cell(cell) for cell in cells)])
     title = f"{metric_title(metric)} in subgroups of the test images"
     return Table(title, heads, rows, frozenset(range(1, len(heads)))).html()
 

@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 
 HOST = "127.0.0.1"
 
@@ -35,8 +35,11 @@ class Handler(SimpleHTTPRequestHandler):
 def server(folder: Path, port: int) -> ThreadingHTTPServer:
     """A server of ``folder`` that listens on this machine only (port 0: any free one).
 
-    Raises :class:`DataError` where the folder holds no board, or the port is taken.
+    Raises :class:`ConfigError` for a number that is no port, :class:`DataError` where the folder holds no board, or the
+    port is taken.
     """
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"--port {port}: name a port from 0 (any free one) to 65535")
     if not (folder / "index.html").is_file():
         raise DataError(f"{folder}: no board there: `bench leaderboard build --out {folder}` makes one")
     try:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import ConfigError
 from leaderboard import exchange, latex, markdown, pages, sheet
 from leaderboard.board import track_board
 from leaderboard.cache import FOLDER, Cache, key_of, write_if_changed
@@ -49,8 +50,10 @@ def build_site(places: Iterable[Path], out: Path, *, cached: bool = True) -> Bui
     """Write index, tables and pages of all records at or below ``places`` into ``out`` (created if absent).
 
     A function of records and stored predictions alone: equal records give equal bytes, whatever the cache holds.
-    Raises :class:`DataError` for a place without records.
+    Raises :class:`DataError` for a place without records, :class:`ConfigError` where ``out`` is a file.
     """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: the board is written into a folder, and this is a file: name another")
     cache = Cache(out / FOLDER if cached else None)
     loader = _Loader(cache)
     heads = loader.heads(find_records(places))

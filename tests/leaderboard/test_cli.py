@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 from leaderboard.cli import app
 
 runner = CliRunner()
@@ -44,6 +44,12 @@ def test_build_writes_a_site_and_every_format(run: Path, tmp_path: Path) -> None
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     tables = [f"leaderboard.{suffix}" for suffix in ("csv", "json", "md", "tex")]
     assert names == [".cache", "index.html", *tables, "published.html", "runs", "tracks"]
+
+
+def test_build_refuses_to_write_over_a_file(run: Path) -> None:
+    result = runner.invoke(app, ["build", str(run), "--out", str(run / "record.json")])
+    assert isinstance(result.exception, ConfigError)
+    assert "record.json: the board is written into a folder" in str(result.exception)
 
 
 def test_build_shows_what_it_can_and_says_what_it_could_not_read(run: Path, tmp_path: Path) -> None:

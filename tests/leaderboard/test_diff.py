@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 from leaderboard import serve
 from leaderboard.cli import app
 from leaderboard.diff import differences, read_board
@@ -103,6 +103,12 @@ def test_a_served_board_shows_its_pages_and_nothing_else(address: str, tmp_path:
     assert fetch(f"{address}/runs/a.html")[0] == 200
     for path in ("/.cache/", "/../secret.txt", "/%2e%2e/secret.txt", "/runs/../.cache/", "/nowhere.html"):
         assert fetch(address + path)[0] == 404, path
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 70_000])
+def test_a_number_that_is_no_port_is_named(port: int, address: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"--port {port}: name a port from 0"):
+        serve.server(tmp_path / "out", port)
 
 
 def test_serving_no_board_says_how_to_make_one(tmp_path: Path, address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 from bench.contracts import PredictionEvidence, Threshold
 from bench.metrics import measure_subgroups
-from bench.record import EstimateRecord, FindingRecord, Record
-from leaderboard import run_images, run_subgroups
+from bench.record import EstimateRecord, FindingRecord, Record, RoundRecord
+from leaderboard import figures, run_endpoints, run_images, run_results, run_subgroups
 from leaderboard.glossary import WORDS
 from leaderboard.load import Entry, load
 from leaderboard.pages import run_html
@@ -130,3 +131,51 @@ def test_what_the_protocol_found_itself_is_shown(entry: Entry) -> None:
     page = run_html(Entry(entry.path, entry.record.model_copy(update={"findings": found})), "0" * 64, {})
     assert ["optimism of <mining>", "3", "0.210 [0.150, 0.270]"] in Cells(page).rows
     assert 'id="findings"' not in run_html(entry, "0" * 64, {})
+
+
+def test_a_run_without_command_says_how_to_repeat_it(entry: Entry) -> None:
+    called = Entry(entry.path, entry.record.model_copy(update={"command": ""}))
+    assert "the run file under Configuration repeats it" in run_html(called, "0" * 64, {})
+    assert "the run file under Configuration repeats it" not in run_html(entry, "0" * 64, {})
+
+
+def test_why_a_metric_is_undefined_stands_below_its_table(entry: Entry) -> None:
+    record = entry.record.model_copy(deep=True)
+    for fidelity in record.fidelity:
+        for name in ("copy_rate", "membership_tpr01"):
+            fidelity.metrics[name] = EstimateRecord(value=None, reason="a 0.01 quantile needs <100> images")
+    html = run_images.fidelity(record)
+    told = "Undefined: copy rate, membership TPR at 1 %: a 0.01 quantile needs &lt;100&gt; images."
+    assert html.count(f">{told}<") == 1
+    assert "Undefined: copy rate" not in run_images.fidelity(entry.record)
+
+
+def test_memorization_by_round_is_told_from_99_percent_of_held_out_images(entry: Entry) -> None:
+    rate = EstimateRecord(value=0.25, low=0.2, high=0.3, n=60, extra={"p_innocent": 1e-5})
+    none = EstimateRecord(value=None, reason="too few")
+    rows = [
+        RoundRecord(seed=0, round=r, n_synthetic=60, n_reference=120, extractor="x", metrics=metrics, flagged=flagged)
+        for r, metrics, flagged in ((1, {"copy_rate": rate}, ["copy_rate"]), (2, {"copy_rate": none}, []))
+    ]
+    html = run_endpoints.rounds(entry.record.model_copy(update={"rounds": rows}))
+    assert ["0", "1", "60", "0.250 [0.200, 0.300], p < 0.001", "copy rate"] in Cells(html).rows
+    assert ["0", "2", "60", "undefined", "no"] in Cells(html).rows
+    assert "nearer to train than 99 % of 120 held-out images" in html
+    assert "Undefined: copy rate: too few." in html
+
+
+def test_differences_without_correction_have_no_column_for_it(entry: Entry) -> None:
+    (comparison,) = entry.record.comparisons
+    plain = comparison.model_copy(update={"p_adjusted": None, "correction": "", "primary": False})
+    for rows, adjusted in (([comparison], ["p, Holm"]), ([plain], []), ([comparison, plain], ["p, Holm"])):
+        table = Cells(run_results.difference_table("differences", rows)).rows
+        assert [head for head in table[0] if head.startswith("p, ")] == adjusted
+        assert {len(row) for row in table} == {6 + len(adjusted)}
+
+
+def test_an_arm_has_the_same_line_in_every_figure_of_a_page(entry: Entry) -> None:
+    chosen = [{"event": "chosen round", "arm": "A1", "val_select_auc": [0.7, 0.8]}]
+    page = figures.of_run(Entry(entry.path, entry.record.model_copy(update={"ledger": chosen})))
+    lines = re.findall(r'<path class="line (s\d)"[^>]*><title>([^<]*)</title>', page)
+    assert lines.count(("s1", "A1")) == 3  # ROC, reliability, rounds; C0 has no rounds
+    assert {name: {style for style, of in lines if of == name} for _, name in lines} == {"C0": {"s0"}, "A1": {"s1"}}

@@ -185,6 +185,13 @@ def test_a_missing_predictions_file_is_named(run: Path) -> None:
     assert "is missing" in problem.message
 
 
+def test_a_missing_file_of_threshold_predictions_is_missing_and_not_unrecorded(run: Path) -> None:
+    (run / "predictions" / "A1-seed1-val_thresh.npz").unlink()
+    (problem,) = problems(run)
+    assert (problem.arm, problem.cell) == ("arm 'A1', seed 1", "threshold_predictions")
+    assert "is missing" in problem.message
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_a_broken_predictions_file_is_named(run: Path, content: bytes) -> None:
     (run / "predictions" / "C0-seed0-test.npz").write_bytes(content)
