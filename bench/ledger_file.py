@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,17 +69,27 @@ class _SeedFile(_Row):
 
 @dataclass(frozen=True)
 class LedgerRound:
-    """One round of one seed: its ``totals``, the memorization of its images, and its cases, None where not told."""
+    """One round of one seed: its ``totals``, the memorization of its images, and its cases, None where not told.
+
+    Beside a published record lie the hardest cases alone, then ``families`` has fewer than were mined.
+    """
 
     totals: RoundRow
     memorization: RoundRecord | None
     families: Families | None
 
+    def how_many(self, most: int) -> tuple[str, bool]:
+        """ "the 40 hardest of 800 cases", "all 12 cases"; and whether all are there though not all are shown."""
+        there = 0 if self.families is None else len(self.families.cases)
+        shown, mined = min(there, most), max(there, self.totals.mined)
+        words = f"all {mined:,} cases" if shown == mined else f"the {shown:,} hardest of {mined:,} cases"
+        return words, shown < there == mined
+
 
 def read_ledger(record: Record, folder: Path) -> list[LedgerRound]:
     """The rounds of ``record`` in order, with the cases that files in ``folder`` tell of.
 
-    A record that names no such file (a published one keeps only totals) has rounds without cases. Raises
+    A record that names no such file has rounds without cases. Raises
     :class:`DataError` for a protocol without rounds, and for a named file that is missing, changed, or not readable.
     """
     totals = round_totals(record)
@@ -99,12 +110,17 @@ def read_ledger(record: Record, folder: Path) -> list[LedgerRound]:
 
 def round_totals(record: Record) -> list[RoundRow]:
     """The rounds that the record itself tells of; raises :class:`DataError` for one that is not as rounds are."""
-    rows: TypeAdapter[list[RoundRow]] = TypeAdapter(list[RoundRow])
     try:
-        return rows.validate_python([vars(row) for row in round_rows(record.ledger)])
+        return _row_reader().validate_python([vars(row) for row in round_rows(record.ledger)])
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"missing or wrong: {error}"
         raise DataError(f"{record.run_id}: a round in the ledger of the record is not readable: {why}") from None
+
+
+@functools.cache
+def _row_reader() -> TypeAdapter[list[RoundRow]]:
+    """Made once: it takes 4 ms, and a board has thousands of run pages."""
+    return TypeAdapter(list[RoundRow])
 
 
 def _of_seed(record: Record, folder: Path, seed: int) -> Sequence[Families]:
@@ -127,6 +143,12 @@ def _of_seed(record: Record, folder: Path, seed: int) -> Sequence[Families]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{path}: not a ledger of cases: {where or 'top level'}: {first['msg']}") from None
+
+
+def cut_file(seed: int, rounds: Sequence[Families], most: int) -> str:
+    """The file of one seed with the ``most`` hardest cases of each round, in the format of the whole one."""
+    cut = [of.model_copy(update={"cases": of.hardest()[:most]}) for of in rounds]
+    return _SeedFile(seed=seed, of="p(true)", rounds=cut).model_dump_json(by_alias=True) + "\n"
 
 
 def cases_shown(rounds: Iterable[LedgerRound]) -> int:

@@ -22,10 +22,7 @@ PRINT = (
     "by the folds of the next round (– where no later fold looked); of an image made for it by the classifier before "
     "the round → by the one retrained with the accepted images; check: by the independent label check"
 )
-NOT_KEPT = (
-    "the record names no file of cases and images: published records keep only the totals, and runs of earlier "
-    "versions had none"
-)
+NOT_KEPT = "the record names no file of cases and images: it was made or published by a version that kept only totals"
 
 
 def print_ledger(record: Record, folder: Path, console: Console) -> None:
@@ -79,10 +76,8 @@ def _cases(of: LedgerRound, most: int) -> Iterator[RenderableType]:
     for case in cases[:most]:
         _add_case(table, case)
     yield table
-    if len(cases) > most:
-        yield small_print(f"{most} of {len(cases):,} cases, hardest first; all with --json")
-    else:
-        yield small_print(f"all {len(cases):,} cases, hardest first")
+    words, more = of.how_many(most)
+    yield small_print(f"{words}, hardest first" + "; all with --json" * more)
 
 
 def _add_case(table: Table, case: Case) -> None:

@@ -1,4 +1,4 @@
-"""Taking runs onto the board: checked first, then record, compact predictions and a small sample grid, sealed."""
+"""Taking runs onto the board: checked first, then record, compact predictions, sample grid, ledger; sealed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from bench.errors import DataError
 from bench.record import FileRecord, Record
 from leaderboard import stored
+from leaderboard.add_ledger import publish_ledgers
 from leaderboard.beside import holders
 from leaderboard.evidence import PARTS, Evidence
 from leaderboard.load import RECORD, Entry, load, read_predictions, sha256
@@ -79,10 +80,11 @@ def target_of(entry: Entry, records: Path) -> Path:
 
 
 def publish(entry: Entry, target: Path) -> Path:
-    """Write record, predictions (compressed) and sample grid into ``target``, and seal them.
+    """Write record, predictions (compressed), sample grid and ledger (cut) into ``target``, and seal them.
 
-    The sample grid is kept where its images are drawn by a program, once, and if it is small. The record then names
-    the files that are there and no others. Written into a temporary folder first: a reader sees all of it or nothing.
+    The sample grid is kept where its images are drawn by a program, once, and if it is small; of the ledger the hardest
+    cases of each round. The record then names the files that are there and no others. Written into a temporary folder
+    first: a reader sees all of it or nothing.
     """
     temp = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -95,7 +97,7 @@ def publish(entry: Entry, target: Path) -> Path:
                     setattr(arm, part, _compact(entry, file, temp))
         for _, holder in holders(record):
             holder.predictions = _compact(entry, holder.predictions, temp)
-        record.files = _pictures(entry, temp)
+        record.files = {**_pictures(entry, temp), **publish_ledgers(entry, temp)}
         record.checksums = {name: sha256(temp / name) for name in record.files.values()}
         record.write(temp / RECORD)
         write_seal(temp)

@@ -82,9 +82,9 @@ def _round(of: LedgerRound, most: int) -> Iterator[Html]:
         return
     cases = of.families.hardest()
     at = f"Seed {of.totals.seed}, round {of.totals.round}"
-    some = f"the {most} hardest of {len(cases):,} cases" if len(cases) > most else f"all {len(cases):,} cases"
+    some, more = of.how_many(most)
     how = "made from them" if of.families.answers == "case" else "made for their class"
-    all_of_them = " All: bench show RUN --ledger --json." if len(cases) > most else ""
+    all_of_them = " All: bench show RUN --ledger --json." * more
     table = _table(f"Hardest first; before → after retraining.{all_of_them}", cases[:most])
     yield fold(f"{at}: {some} and the images {how}", table)
 

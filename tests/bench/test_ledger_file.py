@@ -90,7 +90,7 @@ def test_the_table_says_how_many_it_shows_and_keeps_the_images_of_a_case_togethe
     of, record = lineage(), with_ledger(tmp_path)
     text = shown(record, tmp_path)
     lines = text.splitlines()
-    assert "40 of 50 cases, hardest first; all with --json" in text
+    assert "the 40 hardest of 50 cases, hardest first; all with --json" in text
     order = np.argsort(of.case_before).tolist()
     hardest, hidden = str(of.cases.ids[order[0]]), str(of.cases.ids[order[40]])
     assert hidden not in text
@@ -121,7 +121,7 @@ def test_of_many_images_of_a_case_some_are_counted(tmp_path: Path) -> None:
 def test_many_seeds_show_fewer_cases_each(tmp_path: Path) -> None:
     record = with_ledger(tmp_path, seeds=(0, 1, 2, 3))
     assert cases_shown(read_ledger(record, tmp_path)) == 10
-    assert shown(record, tmp_path).count("10 of 50 cases") == 4
+    assert shown(record, tmp_path).count("the 10 hardest of 50 cases") == 4
 
 
 def test_json_has_all_and_agrees_with_the_record(tmp_path: Path) -> None:
@@ -138,11 +138,11 @@ def test_json_has_all_and_agrees_with_the_record(tmp_path: Path) -> None:
         assert of["memorization"] is None
 
 
-def test_a_published_record_shows_its_totals_alone(tmp_path: Path) -> None:
+def test_a_record_without_such_files_shows_its_totals_alone(tmp_path: Path) -> None:
     record = with_ledger(tmp_path)
     record.files, record.checksums = {}, {}
     text = shown(record, tmp_path)
-    assert "published records keep only the totals" in " ".join(text.split())
+    assert "published by a version that kept only totals" in " ".join(text.split())
     assert "label check 33" in text
     assert whole_ledger(record, read_ledger(record, tmp_path))["rounds"][0]["cases"] is None
 

@@ -11,7 +11,6 @@ import pytest
 
 from bench.ledger import families_title
 from bench.ledger_file import read_ledger
-from bench.record import Record
 from leaderboard import run_ledger
 from leaderboard.add import publish
 from leaderboard.load import Entry, load
@@ -130,19 +129,38 @@ def test_a_broken_ledger_is_said_and_nothing_else_is_lost(tmp_path: Path) -> Non
     assert "not readable" in run_html(shown, "0" * 64, {})
 
 
-def test_what_is_published_holds_totals_and_no_images(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    told = with_ledger(tmp_path / "run")
-    path = make_run(tmp_path / "run", seeds=(0,), ledger=told.ledger, files=told.files, checksums=told.checksums)
-    folder = publish(load([path]).entries[0], tmp_path / "board" / "run")
+def test_what_is_published_holds_the_hardest_cases_in_words_and_no_image(tmp_path: Path) -> None:
+    (tmp_path / "run" / "figures").mkdir(parents=True)
+    told = with_ledger(tmp_path / "run", rounds=2)
+    picture = "figures/hard-cases-seed0.png"
+    (tmp_path / "run" / picture).write_bytes(b"\x89PNG" + bytes(100))
+    files = {**told.files, "hard cases and their children, seed 0": picture}
+    path = make_run(tmp_path / "run", seeds=(0,), ledger=told.ledger, files=files, checksums=told.checksums)
+    before = load([path]).entries[0]
+    folder = publish(before, tmp_path / "board" / "run")
+    (after,) = load([folder]).entries
     assert not list(folder.rglob("*.png"))
-    assert not (folder / "ledger").exists()
-    record = Record.read(folder / "record.json")
-    assert families_title(0) not in record.files
-    page = run_ledger.ledger(Entry(folder / "record.json", record))
+    assert after.record.files == {families_title(0): FILE.format(0)}
+    assert after.record.checksums.keys() == {FILE.format(0)}
+    assert FILE.format(0) in json.loads((folder / "seal.json").read_text())["files"]
+    whole, kept = (read_ledger(e.record, e.folder) for e in (before, after))
+    for of, cut in zip(whole, kept, strict=True):
+        assert of.families
+        assert cut.families
+        assert cut.families.cases == of.families.hardest()[:40]
+        assert cut.totals == of.totals
+    page = run_ledger.ledger(after)
+    assert "the 40 hardest of 50 cases" in page
+    assert "--json" not in page, "the others are not there"
+    assert "<img" not in page
+
+
+def test_a_record_that_keeps_totals_alone_says_so(tmp_path: Path) -> None:
+    shown = entry(tmp_path / "run")
+    shown.record.files, shown.record.checksums = {}, {}
+    page = run_ledger.ledger(shown)
     assert "no such file lies beside this record" in page
     assert "label check 33" in page
-    assert "<img" not in page
 
 
 def test_other_protocols_keep_their_table_of_events(tmp_path: Path) -> None:
