@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from bench.record import EstimateRecord, Record
 
@@ -55,6 +56,18 @@ def over_seeds(estimates: Sequence[EstimateRecord], *, stacked: bool = False) ->
     missing = f", {len(estimates) - len(values)} undefined" if len(values) < len(estimates) else ""
     dash = "–" if min(values) >= 0 else " to "
     return f"{number(sum(values) / len(values), scale)}{chr(10) if stacked else ' '}({low}{dash}{high}{missing})"
+
+
+def counts(values: Iterable[int]) -> str:
+    """ "7,012", or over seeds that differ "766–1,574"."""
+    least, most = min(found := list(values)), max(found)
+    return f"{least:,}" if least == most else f"{least:,}–{most:,}"
+
+
+def words_over_seeds(descriptions: Iterable[str]) -> str:
+    """What all seeds are said to be; without its counts where only these differ."""
+    first, *rest = dict.fromkeys(descriptions)
+    return re.sub(r"\b\d[\d,]* ", "", first) if rest else first
 
 
 def p_value(p: float | None) -> str:

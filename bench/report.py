@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bench.format import NOTHING, interval, megabytes, number, over_seeds, seeds_text
+from bench.format import NOTHING, counts, interval, megabytes, number, over_seeds, seeds_text, words_over_seeds
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
 from bench.report_endpoints import comparison_blocks, further_blocks, round_blocks
@@ -122,7 +122,7 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
         table.add_column(metric_title(endpoint).replace(" @", "\n@"), no_wrap=True)
     for name, arms in by_name.items():
         cells = [over_seeds([a.metrics[e] for a in arms if e in a.metrics], stacked=stacked) for e in endpoints]
-        table.add_row(Text(name, style="bold"), f"{arms[0].n_real:,}", f"{arms[0].n_synthetic:,}", *cells)
+        table.add_row(Text(name, style="bold"), *_images(arms), *cells)
     table.add_section()
     for name, floor in record.floors.items():
         table.add_row(Text(name, style="italic"), "", "", interval(floor, stacked=stacked))
@@ -137,6 +137,11 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
     yield from _arm_notes(record.arms)
     yield from _arm_errors(record.arms)
     yield from _reasons((f"{m} of {a.name}", e) for a in record.arms for m, e in a.metrics.items() if m in endpoints)
+
+
+def _images(arms: Sequence[ArmRecord]) -> tuple[str, str]:
+    """(real, synthetic): how many images one arm was trained on; a range where its seeds chose different rounds."""
+    return counts(a.n_real for a in arms), counts(a.n_synthetic for a in arms)
 
 
 def _findings(record: Record) -> Iterator[RenderableType]:
@@ -160,8 +165,8 @@ def _floor_words(record: Record) -> str:
 
 
 def _small_arms(by_name: dict[str, list[ArmRecord]]) -> Iterator[RenderableType]:
-    said = ", ".join(f"{name}: {arms[0].description}" for name, arms in by_name.items() if arms[0].description)
-    if said:
+    made = {name: words_over_seeds(a.description for a in arms) for name, arms in by_name.items()}
+    if said := ", ".join(f"{name}: {words}" for name, words in made.items() if words):
         yield small_print(said)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.format import NOTHING
 from leaderboard.board import COLUMNS, TrackBoard
 from leaderboard.published import PublishedTable
-from leaderboard.words import badges, cell_text, facts, rank_text, versus_text
+from leaderboard.words import badges, cell_text, facts, made_of, rank_text, versus_text
 
 HEADS = (
     "Rank", "Tie", "Generator", "Protocol", "Arm", "Classifier", "Seeds", "AUC", "Beaten",
@@ -57,7 +57,7 @@ def _lines(track: TrackBoard) -> Iterator[str]:
     for line in track.lines:
         tie = str(line.standing.tie_group) if line.standing else NOTHING
         cells = [cell_text(line.auc), versus_text(line), *(cell_text(line.cells[c.key]) for c in COLUMNS)]
-        made = line.row.arm.description if line.row.arm else ""
+        made = made_of(line)
         marks = "; ".join(part for part in (made, *badges(line), *line.row.notes) if part)
         yield _row([rank_text(line), tie, *line.names, str(len(line.row.sources)), *cells, marks])
     for reference in track.references:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.format import LEAST_DIFFERENCE, NOTHING, interval, number, over_seeds, p_value
+from bench.format import (
+    LEAST_DIFFERENCE,
+    NOTHING,
+    counts,
+    interval,
+    number,
+    over_seeds,
+    p_value,
+    words_over_seeds,
+)
 from bench.progress import duration
 from bench.record import ArmRecord, ComparisonRecord, EstimateRecord, Record
 from bench.report import ENDPOINTS
@@ -25,8 +34,8 @@ def arms(record: Record) -> Html:
         by_name.setdefault(arm.name, []).append(arm)
     shown = [name for name in ENDPOINTS if any(name in arm.metrics for arm in record.arms)]
     rows = [
-        [Html(f"<b>{text(name)}</b> <small>{text(arms[0].description)}</small>"), f"{arms[0].n_real:,}",
-         f"{arms[0].n_synthetic:,}", len(arms),
+        [Html(f"<b>{text(name)}</b> <small>{text(words_over_seeds(a.description for a in arms))}</small>"),
+         counts(a.n_real for a in arms), counts(a.n_synthetic for a in arms), len(arms),
          *(over_seeds([a.metrics[m] for a in arms if m in a.metrics]) for m in shown)]
         for name, arms in by_name.items()
     ]  # fmt: skip

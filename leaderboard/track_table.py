@@ -11,7 +11,7 @@ from bench.format import NOTHING
 from leaderboard.board import COLUMNS, Cell, Column, Line, Reference, TrackBoard
 from leaderboard.markup import Html, join, tag, text
 from leaderboard.svg import Scale, around, interval
-from leaderboard.words import badges, number_and_interval, rank_text, versus_text, versus_words
+from leaderboard.words import badges, made_of, number_and_interval, rank_text, versus_text, versus_words
 
 PAGE = 50  # rows on the screen at once; the script shows more on demand
 AUC = Column("auc", "AUC", "area under the ROC curve: mean over seeds, 95 % interval", "arm")
@@ -157,7 +157,7 @@ def _entry(line: Line, pages: Names) -> str:
 def _what(line: Line) -> list[str]:
     """Protocol, arm with what it was trained on, classifier."""
     _, protocol, arm, classifier = line.names
-    of = line.row.arm.description if line.row.arm else ""
+    of = made_of(line)
     return [protocol, f"{arm}: {of}" if of else arm, classifier]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.format import NOTHING, number
+from bench.format import NOTHING, number, words_over_seeds
 from leaderboard.board import Cell, Line, TrackBoard, beaten
 
 CLAIM_SEEDS = 10
@@ -35,6 +35,12 @@ def number_and_interval(cell: Cell | None) -> tuple[str, str]:
 def cell_text(cell: Cell | None) -> str:
     """ "0.871 [0.853, 0.889]", or a dash where there is no number."""
     return " ".join(part for part in number_and_interval(cell) if part)
+
+
+def made_of(line: Line) -> str:
+    """What the arm was trained on, over its seeds: "real + guided synthetic"; empty for a row that nobody has run."""
+    sources = line.row.sources
+    return words_over_seeds(sources[seed].arm.description for seed in line.row.seeds) if sources else ""
 
 
 def rank_text(line: Line) -> str:

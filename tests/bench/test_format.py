@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.format import interval, megabytes, number, over_seeds, p_value, seeds_text
+from bench.format import counts, interval, megabytes, number, over_seeds, p_value, seeds_text, words_over_seeds
 from bench.record import ComparisonRecord, EstimateRecord
 from bench.recording import verdict
 from tests.bench.records import example
@@ -75,3 +75,12 @@ def test_unfinished_seeds_are_counted() -> None:
     record.arms = []
     assert seeds_text(record) == "0 of 3 seeds finished"
     assert seeds_text(example((0, 7), failed=True)) == "1 of 2 seeds finished", "a failed seed is none"
+
+
+def test_arms_whose_seeds_chose_other_rounds_say_so() -> None:
+    assert counts([1574, 766, 785]) == "766–1,574"
+    assert counts([7012, 7012]) == "7,012"
+    assert (
+        words_over_seeds(["real + 1574 guided synthetic", "real + 766 guided synthetic"]) == "real + guided synthetic"
+    )
+    assert words_over_seeds(["real + 1574 guided"] * 2) == "real + 1574 guided"
