@@ -30,6 +30,7 @@ class Column:
 
 AT_YOUDEN = "at the threshold that Youden's index chose on val_thresh"
 COPIES = "synthetic images nearer to a training image than 99 % of held-out real images are; real images score 0.010"
+FREE = "of images that the generator draws freely, not of those that this arm was trained on"
 COLUMNS: tuple[Column, ...] = (
     Column("sensitivity@youden", "Sens.", f"sensitivity {AT_YOUDEN}", "arm"),
     Column("specificity@youden", "Spec.", f"specificity {AT_YOUDEN}", "arm"),
@@ -204,7 +205,8 @@ def _cell(row: Row, column: Column) -> Cell:
         return mean_cell(row.estimates(column.key))
     if row.kind == "baseline" or (row.arm is not None and not row.arm.n_synthetic):
         return Cell(None, reason="no synthetic images")
-    return mean_cell(row.fidelity_estimates(column.key))
+    cell = mean_cell(row.fidelity_estimates(column.key))
+    return replace(cell, how=f"{cell.how}; {FREE}") if row.steered and cell.value is not None else cell
 
 
 def mean_cell(estimates: Sequence[EstimateRecord]) -> Cell:

@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def compare(records: Path, folder: Path = FOLDER) -> list[str]:
         except FileNotFoundError:
             out.append(f"{name}: not there")
             continue
-        pairs = zip_longest(_table(name, stored), _table(name, text))
+        pairs = _paired(list(_table(name, stored)), list(_table(name, text)))
         out += [f"{name}, {change}" for old, new in pairs for change in _cells(old, new)]
     return out
 
@@ -81,9 +82,21 @@ def _table(name: str, text: str) -> Iterator[Line]:
         yield i, cells, heads if line.startswith("|") else ()
 
 
+def _paired(old: Sequence[Line], new: Sequence[Line]) -> Iterator[tuple[Line | None, Line | None]]:
+    """Lines of both files side by side; a line that came or went shifts no other. Numbers tell no lines apart."""
+    was, now = ([DECIMAL.sub("#", "|".join(cells)) for _, cells, _ in lines] for lines in (old, new))
+    for _, a, b, c, d in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
+        yield from zip_longest(old[a:b], new[c:d])
+
+
 def _cells(old: Line | None, new: Line | None) -> Iterator[str]:
-    number, _, heads = new or old or (0, (), ())
-    stored, made = (line[1] if line else () for line in (old, new))
+    if old is None or new is None:
+        number, cells, _ = old or new or (0, (), ())
+        line = repr(" | ".join(cell for cell in cells if cell))
+        told = f"{line}, the records give {ABSENT}" if old else f"{ABSENT}, the records give {line}"
+        yield f"line {number}: committed {told}"
+        return
+    (_, stored, _), (number, made, heads) = old, new
     for i, (a, b) in enumerate(zip_longest(stored, made)):
         if a is None or b is None or not same(a, b):
             where = f"line {number}" + (f", {heads[i]}" if i < len(heads) and heads[i] else "")

@@ -9,9 +9,9 @@ import statistics
 from collections.abc import Sequence
 
 from bench.metrics.copy_chance import ALPHA, COPY_LIMIT, chance_of_count
-from bench.record import FidelityRecord
+from bench.record import FidelityRecord, RoundRecord
 
-__all__ = ["ALPHA", "COPY_LIMIT", "COPY_RATE", "copies", "p_innocent"]
+__all__ = ["ALPHA", "COPY_LIMIT", "COPY_RATE", "copies", "copies_in_rounds", "p_innocent"]
 
 COPY_RATE = "copy_rate"
 
@@ -22,7 +22,27 @@ def copies(fidelity: Sequence[FidelityRecord]) -> bool:
     Of several seeds, which share their held-out images, twice the median p counts: valid under any dependence
     (Rüschendorf 1982, Advances in Applied Probability 14:623).
     """
-    found = [p for record in fidelity if (p := p_innocent(record)) is not None]
+    return _refused([p for record in fidelity if (p := p_innocent(record)) is not None])
+
+
+def copies_in_rounds(rounds: Sequence[RoundRecord]) -> bool:
+    """The same of the images that rounds accepted.
+
+    All rounds of a seed are judged by one distance to the same held-out images: their counts add up to one count.
+    """
+    by_seed: dict[int, list[RoundRecord]] = {}
+    for row in rounds:
+        by_seed.setdefault(row.seed, []).append(row)
+    return _refused([p for of_seed in by_seed.values() if (p := _p_of_rounds(of_seed)) is not None])
+
+
+def _p_of_rounds(rounds: Sequence[RoundRecord]) -> float | None:
+    known = [e for row in rounds if (e := row.metrics.get(COPY_RATE)) and e.value is not None and e.n]
+    count = sum(round((e.value or 0.0) * e.n) for e in known)
+    return chance_of_count(count, sum(e.n for e in known), rounds[0].n_reference) if known else None
+
+
+def _refused(found: Sequence[float]) -> bool:
     return bool(found) and statistics.median(found) * (2 if len(found) > 1 else 1) <= ALPHA
 
 

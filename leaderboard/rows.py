@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from bench.keys import digest
-from bench.record import ArmRecord, EstimateRecord, FidelityRecord, PluginRecord, Record
-from leaderboard.gate import copies
+from bench.record import ArmRecord, EstimateRecord, FidelityRecord, PluginRecord, Record, RoundRecord
+from leaderboard.gate import copies, copies_in_rounds
 from leaderboard.load import Entry
+from leaderboard.steered import BY_DESIGN, rounds_used, steered
 
 Kind = Literal["entrant", "baseline", "ceiling", "sentinel", "floor", "control"]
 Status = Literal["ranked", "gated", "unranked", "incomplete", "failed", "absent"]
@@ -21,6 +22,8 @@ ROLE_OF_ARM: dict[str, Kind] = {"C1": "control", "C3": "control", "C4": "control
 """Control arms with synthetic images (:mod:`protocols.arms`); those without are baselines, or the ceiling."""
 GENERATOR_OF_ROLE: dict[Kind, str] = {role: name for name, role in ROLE_OF_CONTROL.items()}
 
+
+PART = " · "  # between the parts of an extractor's name
 
 T = TypeVar("T")
 
@@ -67,6 +70,8 @@ class Row:
     """One line of a track. ``sources``: seed -> newest measurement; ``fidelity``: records of its synthetic images.
 
     ``control_of``: the arms of the same run that it is a control of; it is compared with them, and takes no rank.
+    ``steered``: its images were made for given cases, and ``fidelity`` is of others that the generator drew freely;
+    ``rounds``: copies among those that a guided arm was trained on.
     """
 
     identity: Identity
@@ -77,6 +82,8 @@ class Row:
     notes: list[str] = field(default_factory=list)
     status: Status = "ranked"
     control_of: tuple[str, ...] = ()
+    steered: bool = False
+    rounds: list[RoundRecord] = field(default_factory=list)
 
     @property
     def seeds(self) -> list[int]:
@@ -84,7 +91,7 @@ class Row:
 
     @property
     def arm(self) -> ArmRecord | None:
-        """The arm of the first seed: description and counts are those of all."""
+        """The arm of the first seed."""
         return self.sources[self.seeds[0]].arm if self.sources else None
 
     def estimates(self, name: str) -> list[EstimateRecord]:
@@ -145,7 +152,7 @@ def _extractors(record: Record) -> list[str]:
 
 def extractor_name(fidelity: FidelityRecord) -> str:
     """Network, weights and resize policy: numbers under another of these are other numbers."""
-    return " · ".join(part for part in (fidelity.extractor, fidelity.weights_sha256[:12], fidelity.resize) if part)
+    return PART.join(part for part in (fidelity.extractor, fidelity.weights_sha256[:12], fidelity.resize) if part)
 
 
 def _track(record: Record, extractor: str) -> Track:
@@ -171,6 +178,9 @@ def rows_of(entries: Sequence[Entry], extractor: str) -> list[Row]:
             kind, guided = kind_of(entry.record, name, of_name), guided_arms(entry.record, name)
             row = rows.setdefault(identity, Row(identity, kind, {}, control_of=guided))
             _add(row, entry, of_name, extractor)
+            if name in (leaders := with_controls(entry.record)):
+                _add_rounds(row, entry.record, {arm.seed for arm in of_name}, extractor)
+            row.steered |= steered(entry.record, name, leaders)
     joined = _join_equal_baselines(list(rows.values()))
     for row in joined:
         _judge(row)
@@ -232,6 +242,16 @@ def guided_arms(record: Record, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(a.name for a in record.arms if a.n_synthetic and a.name not in ROLE_OF_ARM))
 
 
+def with_controls(record: Record) -> tuple[str, ...]:
+    """The arms of a run that some arm with synthetic images is a control of."""
+    return tuple(dict.fromkeys(led for arm in record.arms for led in guided_arms(record, arm.name)))
+
+
+def _add_rounds(row: Row, record: Record, seeds: set[int], extractor: str) -> None:
+    fresh = [r for r in rounds_used(record) if r.seed in seeds and r.extractor == extractor.split(PART)[0]]
+    row.rounds = [r for r in row.rounds if r.seed not in seeds] + fresh
+
+
 def _add(row: Row, entry: Entry, arms: Sequence[ArmRecord], extractor: str) -> None:
     row.entries.append(entry)
     for arm in arms:
@@ -278,6 +298,11 @@ def _judge(row: Row) -> None:
     elif (row.kind == "entrant" or row.control_of) and copies(row.fidelity):
         row.status = "gated"
         row.notes.append("fails the memorization gate: more copies of training images than held-out real ones are")
+    elif copies_in_rounds([r for r in row.rounds if not r.varied]):
+        row.status = "gated"
+        row.notes.append("fails the memorization gate: more copies among the images of its rounds than chance gives")
+    elif copies_in_rounds(row.rounds):
+        row.notes.append(BY_DESIGN)
 
 
 def _of_seed(seed: int | None) -> str:

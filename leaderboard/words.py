@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.format import NOTHING, number, words_over_seeds
-from leaderboard.board import Cell, Line, TrackBoard, beaten
+from leaderboard.board import COLUMNS, Cell, Line, TrackBoard, beaten
 
 CLAIM_SEEDS = 10
 CONTROL_LEGEND = (
@@ -102,10 +102,17 @@ def facts(track: TrackBoard) -> list[str]:
 
 
 def cautions(track: TrackBoard) -> list[str]:
-    """What the seeds of a track do not allow to say."""
+    """What the seeds of a track, and the images that were judged, do not allow to say."""
     said = []
     if track.one_seed:
         said.append("One seed: how far another training would move a row is in no interval, rank or tie group here.")
     if track.few_seeds:
         said.append(f"A claim needs at least {CLAIM_SEEDS} paired seeds; rows with fewer are marked.")
+    arms = list(dict.fromkeys(line.row.identity.arm for line in track.lines if line.row.steered))
+    if arms:
+        columns = [column.label for column in COLUMNS if column.source == "fidelity"]
+        said.append(
+            f"{columns[0]} to {columns[-1]} of {', '.join(arms)}: of images that the generator draws freely, not of "
+            "those made for these arms; copies among these, where measured: page of the run, Memorization by round."
+        )
     return said

@@ -82,6 +82,25 @@ def test_a_changed_cell_of_the_committed_board_is_named(tmp_path: Path) -> None:
     assert "python -m bench leaderboard board" in committed.summary(["a cell"])
 
 
+def test_a_row_that_came_or_went_is_named_alone(tmp_path: Path) -> None:
+    committed.write(RECORDS, tmp_path)
+    for name in committed.NAMES:
+        path = tmp_path / name
+        whole = path.read_text()
+        lines = whole.splitlines(keepends=True)
+        at = next(i for i, line in enumerate(lines) if "guided" in line)
+        path.write_text("".join([*lines[:at], *lines[at + 1 :]]))
+        (change,) = committed.compare(RECORDS, tmp_path)
+        assert change.startswith(f"{name}, line {at + 1}: committed nothing, the records give ")
+        assert "guided" in change
+        path.write_text("".join([*lines[: at + 1], lines[at].replace("guided", "unheard-of"), *lines[at + 1 :]]))
+        (change,) = committed.compare(RECORDS, tmp_path)
+        assert change.startswith(f"{name}, line {at + 2}: committed ")
+        assert "unheard-of" in change
+        assert change.endswith("the records give nothing")
+        path.write_text(whole)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "same"),
     [

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import betabinom
 
 from bench.metrics.copy_chance import at_least
-from bench.record import EstimateRecord, FidelityRecord
-from leaderboard.gate import ALPHA, copies
+from bench.record import EstimateRecord, FidelityRecord, RoundRecord
+from leaderboard.gate import ALPHA, copies, copies_in_rounds
 
 
 def record(seed: int, count: int, n: int = 400, held_out: int = 400) -> FidelityRecord:
@@ -48,3 +48,30 @@ def test_seeds_count_together_and_one_bad_draw_is_not_enough() -> None:
     assert not copies([record(0, 30), record(1, 3), record(2, 4)])
     assert not copies([])
     assert not copies([record(0, 30).model_copy(update={"metrics": {}})])
+
+
+def accepted(seed: int, r: int, count: int, n: int = 60, held_out: int = 400) -> RoundRecord:
+    rate = EstimateRecord(value=count / n, n=n)
+    return RoundRecord(
+        seed=seed, round=r, n_synthetic=n, n_reference=held_out, extractor="e", metrics={"copy_rate": rate}
+    )
+
+
+def test_the_rounds_of_a_seed_are_one_count() -> None:
+    assert not copies_in_rounds([accepted(0, 1, 3)])
+    assert copies_in_rounds([accepted(0, r, 3) for r in range(1, 6)])  # of 300 images 15
+    assert copies([record(0, 15, n=300)])
+    assert not copies_in_rounds([accepted(seed, 1, 3) for seed in range(5)])  # seeds are no rounds of one another
+    assert not copies_in_rounds([])
+    unmeasured = RoundRecord(seed=0, round=1, n_synthetic=60, n_reference=40, extractor="e")
+    assert not copies_in_rounds([unmeasured])
+
+
+def test_innocent_rounds_keep_their_rank() -> None:
+    """The rounds of a run share one threshold, drawn from its held-out images."""
+    rng = np.random.default_rng(2)
+    refused = 0
+    for _ in range(3000):
+        threshold = np.quantile(rng.random(400), 0.01, method="inverted_cdf")
+        refused += copies_in_rounds([accepted(0, r, int(np.sum(rng.random(120) < threshold)), 120) for r in (1, 2, 3)])
+    assert 15 <= refused <= 3000 * ALPHA + 4 * np.sqrt(3000 * ALPHA * (1 - ALPHA))
