@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def check_comparable(a: Record, b: Record) -> None:
 def compare_arms(a: Side, b: Side, replicates: int = REPLICATES) -> list[Difference]:
     """Differences of AUC, and of sensitivity, specificity and accuracy at the threshold of each arm.
 
-    Seeds that both sides have are paired; without any, all are paired in order. Raises :class:`DataError`.
+    An arm without such a threshold, as of predictions submitted without those of val_thresh, has the AUC alone. Seeds
+    that both sides have are paired; without any, all are paired in order. Raises :class:`DataError`.
     """
     check_comparable(a.record, b.record)
     pairs = _paired_seeds(a, b)
@@ -99,6 +100,10 @@ def compare_arms(a: Side, b: Side, replicates: int = REPLICATES) -> list[Differe
     seeds = tuple(s for s, _ in pairs)
     positive = first.y == a.record.data.positive
     rows = [_auc_difference(a, b, positive, loaded, seeds, replicates)]
+    without = [side.title for side, i in ((a, 0), (b, 1)) if not all(RULE in _cuts(side, pair[i]) for pair in pairs)]
+    if without:
+        told = f"{rows[0].method}; no threshold from val_thresh in {', '.join(without)}: AUC alone"
+        return [replace(rows[0], method=told)]
     right = [
         (_right(a, s, x, positive), _right(b, t, z, positive)) for (s, t), (x, z) in zip(pairs, loaded, strict=True)
     ]
@@ -151,8 +156,11 @@ def _auc_difference(
 
 def _right(side: Side, seed: int, predictions: Predictions, positive: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether each case is called right at the arm's own threshold, bool [N]."""
-    cuts = {t.rule: t.value for t in side.seeds()[seed].thresholds}
-    return np.asarray((predictions.score >= cuts.get(RULE, 0.5)) == positive)
+    return np.asarray((predictions.score >= _cuts(side, seed)[RULE]) == positive)
+
+
+def _cuts(side: Side, seed: int) -> dict[str, float]:
+    return {t.rule: t.value for t in side.seeds()[seed].thresholds}
 
 
 def _share_difference(

@@ -228,7 +228,7 @@ def _notes(real: FeatureSet, synthetic: FeatureSet, train: FeatureSet | None, n:
     if train is None:
         notes.append(
             "no --train: any real image may have been trained on. If these are the training images, their FID, KID and "
-            "coverage flatter a generator that copies; give held-out images as REAL and the training images as --train"
+            "coverage flatter a generator that copies: give other real images with --held-out"
         )
     if real.extractor.startswith("pixels"):
         notes.append("extractor pixels: sees colour and coarse shape only; not comparable with published FID or KID")

@@ -232,9 +232,20 @@ def interval_of(name: str, counts: Counts) -> Interval | None:
     return Interval(k, n, proportion_interval(k, n), proportion_interval(k, n, "clopper-pearson")) if n else None
 
 
+def _within_shares(implied: Range | None) -> Range | None:
+    """The part of an implied share that can be: a class is 0 to 100 % of the cases. None where all of it can be.
+
+    Outside 0..1 as a whole it stays as it is: that no mixture of the classes gives these figures is what it says.
+    """
+    if implied is None or implied.high < 0 or implied.low > 1:
+        return implied
+    inside = Range(max(implied.low, Fraction(0)), min(implied.high, Fraction(1)))
+    return None if inside.low == 0 and inside.high == 1 else inside
+
+
 def _notes(row: PrintedRow) -> Iterator[str]:
     """On the row as a whole: which class sizes its figures imply, and what always answering one class would give."""
-    implied = implied_prevalence(row.printed)
+    implied = _within_shares(implied_prevalence(row.printed))
     if implied is not None:
         beside = (
             f"; the {'counts' if row.counts else 'sizes'} have {_percent(row.prevalence)}" if row.prevalence else ""

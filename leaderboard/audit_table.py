@@ -136,6 +136,7 @@ def _columns(path: Path, headers: list[str]) -> dict[str, str]:
         name = COLUMN_OF.get(key)
         if name is None:
             near = difflib.get_close_matches(key, COLUMN_OF, n=1)
+            near = [alias.upper() for alias in near] if header.isupper() else near
             hint = f"; is {near[0]!r} meant?" if near else f" (known: {', '.join(COLUMN_OF)})"
             raise DataError(f"{path}: unknown column {header!r}{hint}")
         if name in known.values():
@@ -171,7 +172,8 @@ def _row(path: Path, cells: dict[str, str], line: int) -> PrintedRow:
 def _whole(text: str, name: str, where: str) -> int:
     digits = text.replace(",", "").replace(" ", "")
     if not digits.isascii() or not digits.isdigit():
-        raise DataError(f"{where}: {name} is {text!r}, not a whole number of cases")
+        told = name.upper() if name in COUNTS else name
+        raise DataError(f"{where}: {told} is {text!r}, not a whole number of cases")
     return int(digits)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options as opt
+from bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,10 @@ Synthetic = Annotated[Path, typer.Argument(help="Synthetic images, likewise.", s
 Train = Annotated[
     Path | None,
     typer.Option("--train", help="Images the generator was trained on; REAL are then held-out.", show_default=False),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option("--held-out", help="Held-out real images; the generator was trained on REAL.", show_default=False),
 ]
 ExtractorName = Annotated[str, typer.Option("--extractor", help="pixels, or a name of `bench list extractor`.")]
 Resolution = Annotated[
@@ -43,6 +48,7 @@ def measure(
     real: Real,
     synthetic: Synthetic,
     train: Train = None,
+    held_out: HeldOut = None,
     extractor: ExtractorName = "pixels",
     resolution: Resolution = None,
     seed: Seed = 0,
@@ -63,6 +69,10 @@ def measure(
     from bench.measure import measure_folders
     from bench.store import Store
 
+    if held_out is not None and train is not None:
+        raise ConfigError("--train and --held-out: give one; REAL is the other of training and held-out images")
+    if held_out is not None:
+        real, train = held_out, real
     progress = console(stderr=True, plain=plain)
     found = measure_folders(
         real, synthetic, train, extractor=extractor, resolution=resolution, seed=seed, extrapolate=fid_infinity,

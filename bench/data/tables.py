@@ -31,7 +31,8 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str] | None 
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except (OSError, EOFError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read as a table: {why}") from None
 
 
 def number(row: dict[str, str], column: str, path: Path) -> float:
@@ -48,7 +49,9 @@ def number(row: dict[str, str], column: str, path: Path) -> float:
 def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
     for row in reader:
         if None in row or None in row.values():
-            raise DataError(f"{path}, line {reader.line_num}: expected {len(reader.fieldnames or [])} cells")
+            found = sum(value is not None for key, value in row.items() if key is not None) + len(row.get(None) or ())
+            expected = len(reader.fieldnames or [])
+            raise DataError(f"{path}, line {reader.line_num}: expected {expected} cells as in its head, found {found}")
         yield {**{k: v.strip() for k, v in row.items()}, "line": str(reader.line_num)}
 
 

@@ -244,7 +244,10 @@ def _checked(features: Any, listing: Listing, start: int, n: int) -> Float32:
 
 def _unusable(source: Source, bad: Sequence[str]) -> DataError:
     more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
-    return DataError(f"{source.path}: {len(bad)} unusable images: {'; '.join(bad[:10])}{more}. Replace or remove them")
+    images = "image" if len(bad) == 1 else "images"
+    return DataError(
+        f"{source.path}: {len(bad)} unusable {images}: {'; '.join(bad[:10])}{more}. Replace or remove them"
+    )
 
 
 def _threads() -> int:

@@ -240,3 +240,17 @@ def test_table_and_json_of_the_command(places, tmp_path):
     assert values["metrics"]["fid"]["n"] == 240
     assert values["metrics"]["copy_rate"]["low"] < 0.1
     assert len(values["pairs"]) == 20
+
+
+def test_held_out_says_the_same_as_train_with_the_sides_exchanged(places, tmp_path):
+    from bench.cli import app
+
+    real, train, synthetic = (str(places[name]) for name in ("real", "train", "synthetic"))
+    options = ["--no-failures", "--json", "--store", str(tmp_path)]
+    first = CliRunner().invoke(app, ["measure", real, synthetic, "--train", train, *options])
+    other = CliRunner().invoke(app, ["measure", train, synthetic, "--held-out", real, *options])
+    assert json.loads(other.stdout) == json.loads(first.stdout)
+    assert json.loads(other.stdout)["metrics"]["copy_rate"]["value"] > 0.05
+    both = CliRunner().invoke(app, ["measure", train, synthetic, "--held-out", real, "--train", train])
+    assert both.exit_code == 2
+    assert "--train and --held-out: give one" in both.output

@@ -123,15 +123,31 @@ def test_a_mean_over_trainings_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (".95,.9,.955", ""),  # sensitivity may be all but specificity: any share of positives gives these
+        (".95,.80,.955", "imply 0.0 to 7.0 % positives"),  # the figures as printed allow -0.3 %, the classes do not
+        (".99,.90,.95", "imply -"),  # above both: no mixture of the classes gives it
+    ],
+)
+def test_an_implied_share_of_positives_says_something(tmp_path: Path, figures: str, words: str) -> None:
+    row = only(table(tmp_path, "name,n,positives,ACC,TPR,TNR", f"a,200,20,{figures}"))
+    said = [note for note in row.notes if "% positives" in note]
+    assert [words in note for note in said] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(
     ("lines", "words"),
     [
         (["name,TP,FP,FN,TN", "a,1,2,3,4"], "no column of figures"),
         (["name,TP,FP,FN,ACC", "a,1,2,3,.5"], "line 2: TN is missing"),
-        (["name,TP,FP,FN,TN,ACC", "a,1,2,x,4,.5"], "line 2: fn is 'x'"),
+        (["name,TP,FP,FN,TN,ACC", "a,1,2,x,4,.5"], "line 2: FN is 'x'"),
         (["name,TP,FP,FN,TN,ACC", "a,1,2,3,4,high"], "line 2: accuracy: 'high' is not a number"),
         (["name,n,TP,FP,FN,TN,ACC", "a,11,1,2,3,4,.5"], "n is 11, but the counts add up to 10"),
         (["name,n,positives,ACC", "a,10,20,.5"], "more cases of one class than n = 10"),
         (["name,acuracy", "a,.5"], "is 'accuracy' meant?"),
+        (["name,ACCC", "a,.5"], "is 'ACC' meant?"),
+        (["name,ACC", "a,.5,.6"], "line 2: expected 2 cells as in its head, found 3"),
         (["name,acc,accuracy", "a,.5,.5"], "the second one for accuracy"),
         (["name,ACC"], "the table has no rows"),
     ],

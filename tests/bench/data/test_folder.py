@@ -113,8 +113,8 @@ def test_tables_that_cannot_be_used_name_the_line(flat: Path, columns: dict[str,
 def test_ragged_binary_and_empty_tables_are_named(flat: Path) -> None:
     table = flat / "list.csv"
     for content, message in (
-        (b"image,label\nim0.png\n", r"list\.csv, line 2: expected 2 cells"),
-        (b"image,label\nim0.png,mel,x\n", r"list\.csv, line 2: expected 2 cells"),
+        (b"image,label\nim0.png\n", r"list\.csv, line 2: expected 2 cells as in its head, found 1"),
+        (b"image,label\nim0.png,mel,x\n", r"list\.csv, line 2: expected 2 cells as in its head, found 3"),
         (b"image,label\nim0.png,m\xe9l\n", r"list\.csv: not UTF-8"),
         (b"", r"list\.csv: no column 'image'"),
         (b"image,label\n", "no usable image|needs positive"),
