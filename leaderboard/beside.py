@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.errors import BenchError, DataError
+from bench.errors import DataError
 from bench.record import FurtherArmRecord, Record, StratumRecord
 from leaderboard.evidence import Evidence, Problem
 from leaderboard.load import read_predictions, sha256
 from leaderboard.stored import SYNTHETIC_PREFIX, wrong_rows
 
-EXACT = 1e-9
 Holder = StratumRecord | FurtherArmRecord
 
 
@@ -26,7 +25,7 @@ def holders(record: Record) -> Iterator[tuple[str, Holder]]:
 
 
 def check_beside(evidence: Evidence) -> Iterator[Problem]:
-    """These files are there, the bytes that were recorded, and rows of real images; their AUC comes out again."""
+    """These files are there, the bytes that were recorded, and rows of real images."""
     entry = evidence.entry
     classes = len(entry.record.data.class_names)
     for cell, holder in holders(entry.record):
@@ -45,21 +44,3 @@ def check_beside(evidence: Evidence) -> Iterator[Problem]:
             yield evidence.problem(message, f"{cell}.predictions")
         if np.char.startswith(found.ids, SYNTHETIC_PREFIX).any():
             yield evidence.problem("synthetic images are evaluated", f"{cell}.predictions")
-        if isinstance(holder, FurtherArmRecord):
-            yield from _wrong_auc(evidence, cell, holder, found.y, found.scores)
-
-
-def _wrong_auc(evidence: Evidence, cell: str, arm: FurtherArmRecord, y: object, scores: object) -> Iterator[Problem]:
-    from bench.stats import auc
-
-    positive = evidence.entry.record.data.positive
-    stated = arm.metrics["auc"].value if "auc" in arm.metrics else None
-    if stated is None:
-        return
-    try:
-        found = float(auc(np.asarray(y) == positive, np.asarray(scores)[:, positive]))
-    except BenchError as error:
-        yield evidence.problem(f"cannot be recomputed: {error}", f"{cell}.metrics.auc")
-        return
-    if abs(found - stated) > EXACT:
-        yield evidence.problem(f"recorded {stated:.9g}, recomputed {found:.9g}", f"{cell}.metrics.auc.value")

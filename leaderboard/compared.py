@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from leaderboard.load import Predictions
 from leaderboard.recompute import EXACT, random_slack
 
 METHOD = "two-level bootstrap"
+HOUR = 3600.0  # seconds
 REPLICATES = 10_000
 
 
@@ -36,6 +37,20 @@ def check_compared(evidence: Evidence) -> Iterator[Problem]:
         for cell, message in wrong_cells(comparison, found, seeds, n, random_slack(record), replicates):
             yield evidence.problem(message, f"comparisons[{i}].{cell}")
     yield from _wrong_correction(evidence)
+    yield from _wrong_rates(evidence)
+
+
+def _wrong_rates(evidence: Evidence) -> Iterator[Problem]:
+    """A gain by hour is the difference over the hours that the record states (which only a new run can check)."""
+    for i, comparison in enumerate(evidence.entry.record.comparisons):
+        rate, seconds = comparison.per_hour, comparison.extra_seconds
+        for part in ("value", "low", "high") if rate is not None and rate.value is not None else ():
+            stated, of = getattr(rate, part), getattr(comparison.estimate, part)
+            expected = None if of is None or not seconds else of * HOUR / seconds
+            if expected is None or stated is None or not math.isclose(stated, expected, rel_tol=EXACT):
+                told = "nothing" if expected is None else f"{expected:.9g}"
+                cell = f"comparisons[{i}].per_hour.{part}"
+                yield evidence.problem(f"recorded {stated}, difference and extra_seconds give {told}", cell)
 
 
 def _unreadable(evidence: Evidence, comparison: ComparisonRecord) -> bool:
@@ -52,10 +67,17 @@ def _difference(evidence: Evidence, comparison: ComparisonRecord, replicates: in
         for side, name in zip(sides, (comparison.arm, comparison.versus), strict=True):
             if arm.name == name and arm.seed not in failed:
                 side[arm.seed] = predictions
+    return paired_difference(comparison, sides, evidence.entry.record.data.positive, replicates)
+
+
+def paired_difference(
+    comparison: ComparisonRecord, sides: Sequence[Mapping[int, Predictions]], positive: int, replicates: int
+) -> tuple[ArmDifference, int, int]:
+    """(difference, paired seeds, cases) of two arms, seed -> predictions each; ValueError where none is paired."""
     seeds = [seed for seed in sides[0] if seed in sides[1]]
     if not seeds:
         raise ValueError(f"{comparison.arm!r} and {comparison.versus!r} have no seed with predictions in common")
-    first, positive = sides[0][seeds[0]], evidence.entry.record.data.positive
+    first = sides[0][seeds[0]]
     if not all(np.array_equal(first.ids, side[seed].ids) for side in sides for seed in seeds):
         raise ValueError("the predictions are not of the same images in the same order")
     a, b = (_scores(side, seeds, positive) for side in sides)
@@ -63,7 +85,7 @@ def _difference(evidence: Evidence, comparison: ComparisonRecord, replicates: in
     return found, len(seeds), len(first)
 
 
-def _scores(side: dict[int, Predictions], seeds: list[int], positive: int) -> NDArray[np.float32]:
+def _scores(side: Mapping[int, Predictions], seeds: list[int], positive: int) -> NDArray[np.float32]:
     """float32 [S, N], the scores of the positive class."""
     return np.stack([side[seed].scores[:, positive] for seed in seeds])
 

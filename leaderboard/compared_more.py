@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.endpoints import CORRECTION, HARD, REPLICATES, bounded, hard_rows
 from bench.errors import BenchError, DataError
-from bench.record import ArmRecord, ComparisonRecord
+from bench.record import ArmRecord, ComparisonRecord, StratumRecord
 from bench.stats import Resampled, benjamini_hochberg, resample_endpoints
 from bench.stats.endpoints import RULE, SECONDARY
 from leaderboard.compared import METHOD, wrong_cells
@@ -35,6 +35,33 @@ def check_secondary(evidence: Evidence) -> Iterator[Problem]:
     except (BenchError, ValueError, KeyError) as error:
         yield evidence.problem(f"cannot be recomputed: {error}", f"comparisons[{rows[0][0]}]")
     yield from _wrong_correction(evidence, rows)
+
+
+def check_strata(evidence: Evidence) -> Iterator[Problem]:
+    """The AUC of each arm on the hard test images, and how many these are, come out of the predictions again."""
+    for i, stratum in enumerate(evidence.entry.record.strata):
+        try:
+            for cell, message in _wrong_stratum(evidence, stratum):
+                yield evidence.problem(message, f"strata[{i}].{cell}")
+        except (BenchError, ValueError, KeyError) as error:
+            yield evidence.problem(f"cannot be recomputed: {error}", f"strata[{i}].auc")
+
+
+def _wrong_stratum(evidence: Evidence, stratum: StratumRecord) -> Iterator[tuple[str, str]]:
+    record, arms = evidence.entry.record, _arms(evidence)
+    judged = read_predictions(evidence.entry, stratum.predictions)
+    rows = hard_rows(judged.scores, judged.y)
+    expected: dict[str, tuple[float | None, float, float]] = {"n": (stratum.n, len(rows), 0.0)}
+    expected["positives"] = stratum.positives, float(np.sum(judged.y[rows] == record.data.positive)), 0.0
+    for name, stated in stratum.auc.items():
+        found = bounded(_resampled(evidence, arms[name], ("auc",), rows)["auc"].mean(), 0.0)
+        width = random_slack(record) * (found.high - found.low)
+        expected[f"auc.{name}.value"] = stated.value, found.value, 0.0
+        expected[f"auc.{name}.low"] = stated.low, found.low, width
+        expected[f"auc.{name}.high"] = stated.high, found.high, width
+    for cell, (recorded, recomputed, slack) in expected.items():
+        if recorded is None or not math.isclose(recorded, recomputed, rel_tol=EXACT, abs_tol=EXACT + slack):
+            yield cell, f"recorded {recorded}, recomputed {recomputed:.9g}"
 
 
 def _arms(evidence: Evidence) -> dict[str, list[tuple[ArmRecord, Predictions]]]:

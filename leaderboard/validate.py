@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.errors import BenchError, DataError
 from bench.record import ArmRecord, ComparisonRecord, EstimateRecord
-from leaderboard import beside, compared, compared_more, recompute, seal, stored
+from leaderboard import beside, compared, compared_more, elsewhere, recompute, seal, stored
 from leaderboard.alike import check_names_of_data, disagreements
 from leaderboard.evidence import Evidence, Problem
 from leaderboard.load import Entry, load
@@ -288,7 +288,9 @@ CHECKS: tuple[Check, ...] = (
     recompute.check_metrics,
     compared.check_compared,
     compared_more.check_secondary,
+    compared_more.check_strata,
     beside.check_beside,
+    elsewhere.check_elsewhere,
     check_seal,
 )
 

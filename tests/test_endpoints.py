@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -267,11 +268,55 @@ def test_a_changed_secondary_number_is_named(copied: Path, endpoint: str, part: 
     assert cell in problems(copied, change)
 
 
-def test_a_changed_number_of_a_further_test_set_is_named(copied: Path) -> None:
-    def change(r: Any) -> None:
-        r["further_tests"][0]["arms"][1]["metrics"]["auc"]["value"] += 0.001
+TAMPERED = {
+    "further_tests/0/arms/1/metrics/auc/value": 0.001,
+    "further_tests/0/arms/0/metrics/sensitivity@youden/value": 0.1,
+    "further_tests/0/arms/2/metrics/specificity@youden/low": -0.02,
+    "further_tests/0/comparisons/0/estimate/value": 0.003,
+    "further_tests/0/comparisons/1/p": 0.01,
+    "further_tests/0/counts/melanoma": 1,
+    "further_tests/0/groups": -1,
+    "strata/0/auc/guided/value": 0.001,
+    "strata/0/auc/C0/high": 0.01,
+    "strata/0/n": 1,
+    "strata/0/positives": 1,
+}
 
-    assert "further_tests[0].arms[1].metrics.auc.value" in problems(copied, change)
+
+@pytest.mark.parametrize("place", TAMPERED)
+def test_a_changed_number_that_follows_from_predictions_is_named(copied: Path, place: str) -> None:
+    *path, last = (int(part) if part.isdigit() else part for part in place.split("/"))
+
+    def change(r: Any) -> None:
+        for part in path:
+            r = r[part]
+        r[last] += TAMPERED[place]
+
+    cell = re.sub(r"/(\d+)", r"[\1]", place).removesuffix("/melanoma").replace("/", ".")
+    assert cell in problems(copied, change)
+
+
+@pytest.mark.parametrize("part", ["value", "low", "high"])
+def test_a_gain_by_hour_that_is_no_difference_over_hours_is_named(copied: Path, part: str) -> None:
+    def change(r: Any) -> None:
+        row = next(c for c in r["comparisons"] if c["primary"])
+        row["extra_seconds"] = 720.0
+        row["per_hour"] = {**row["estimate"], **{k: 5 * row["estimate"][k] for k in ("value", "low", "high")}}
+
+    def wrong(r: Any) -> None:
+        change(r)
+        next(c for c in r["comparisons"] if c["primary"])["per_hour"][part] += 1e-4
+
+    first = next(i for i, c in enumerate(Record.read(copied / "record.json").comparisons) if c.primary)
+    assert problems(copied, change) == set()
+    assert problems(copied, wrong) == {f"comparisons[{first}].per_hour.{part}"}
+
+
+def test_an_arm_of_a_further_test_set_that_the_run_does_not_have_is_named(copied: Path) -> None:
+    def change(r: Any) -> None:
+        r["further_tests"][0]["arms"][0]["name"] = "C99"
+
+    assert "further_tests[0].arms[0]" in problems(copied, change)
 
 
 def test_a_changed_file_of_the_judges_is_named(copied: Path) -> None:

@@ -247,6 +247,8 @@ def test_the_command_exits_1_when_a_claim_fails_and_names_the_metric(tmp_path: P
     assert "FAILS" in done.stdout
     assert "not by itself: recall (8)" in done.stdout
     assert "can be trusted here: fid, precision, coverage" in done.stdout
+    assert "TSTR: trained on synthetic images, tested on real ones" in done.stdout
+    assert "with 200 images a set a claim may fail for want of images alone" in done.stderr
 
 
 @pytest.mark.parametrize(("only", "message"), [("14", "no claim 14"), ("one", "give numbers of the list")])

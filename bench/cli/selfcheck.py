@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ExtractorName = Annotated[
     str, typer.Option("--extractor", help="pixels, domain (a classifier trained on spare images) or another name.")
 ]
+ENOUGH = 600  # images a set
+FEW = f"with {{}} images a set a claim may fail for want of images alone: the default is {ENOUGH}"
+SHORT = "TSTR: trained on synthetic images, tested on real ones. AUC: area under the ROC curve. SE: standard error"
 Size = Annotated[int, typer.Option("-n", "--images", min=120, help="Images a set; five sets that share no group.")]
 Only = Annotated[
     str | None, typer.Option("--only", help="Only these numbers of the list, e.g. 1,2,13.", show_default=False)
@@ -37,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def selfcheck(
     data: opt.DataSpec = None,
     extractor: ExtractorName = "pixels",
-    images: Size = 600,
+    images: Size = ENOUGH,
     only: Only = None,
     resolution: Resolution = None,
     task: opt.TaskName = None,
@@ -72,6 +75,8 @@ def selfcheck(
         print_json({**about, "findings": [f.plain() for f in findings], "against": trusted(findings)})
     else:
         print_findings(about, findings, console(plain=plain))
+        if images < ENOUGH and any(f.passed is False for f in findings):
+            typer.echo(FEW.format(images), err=True)
     raise typer.Exit(int(any(f.passed is False for f in findings)))
 
 
@@ -133,6 +138,7 @@ def print_findings(about: dict[str, Any], findings: Sequence[Finding], screen: C
     screen.print(Text(f"{about['data']} at {about['resolution']} px, {about['extractor']}", style="bold"))
     screen.print(Text(f"sets of {about['n']} images ({counts}), one image a patient or lesion"))
     screen.print(table)
+    screen.print(Text(SHORT, style="dim"))
     for finding in findings:
         if finding.verdict.note:
             screen.print(Text(f"{finding.number}: {finding.verdict.note}", style="dim"))
