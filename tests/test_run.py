@@ -174,6 +174,10 @@ def _start(folder: Path, *extra: str) -> subprocess.Popen[str]:
 def _numbers(folder: Path) -> dict[str, Any]:
     record = json.loads(next((folder / "runs").glob("*/record.json")).read_text())
     assert record["status"] == "complete"
+    for comparison in record["comparisons"]:
+        if comparison["primary"]:
+            assert comparison.pop("extra_seconds") > 0  # a time, and so is what follows from it
+            assert comparison.pop("per_hour")["value"] is not None
     return {k: record[k] for k in ("arms", "fidelity", "comparisons", "floors", "split")}
 
 
