@@ -13,6 +13,7 @@ from bench import registry
 from bench.contracts import ClassifierBase, Context, GeneratorBase, Images, Labels
 from bench.errors import ConfigError
 from bench.testing import CONTRACTS, ClassifierContract, GeneratorContract, check_plugin
+from tests.findings import finding
 
 
 def needs_no_option(kind: str, name: str) -> bool:
@@ -168,9 +169,9 @@ class Crashes(Blend):
     ],
 )
 def test_the_generator_contract_finds_what_is_broken(broken: type, check: str, detail: str) -> None:
-    found = {r.name: r for r in check_plugin("generator", f"{__name__}:{broken.__name__}")}
-    assert found[check].ok is False
-    assert detail in found[check].detail
+    found = finding("generator", broken, check)
+    assert found.ok is False
+    assert detail in found.detail
 
 
 class Centroids(ClassifierBase):
@@ -235,9 +236,9 @@ class NeedsBothClasses(Centroids):
     ],
 )
 def test_the_classifier_contract_finds_what_is_broken(broken: type, check: str, detail: str) -> None:
-    found = {r.name: r for r in check_plugin("classifier", f"{__name__}:{broken.__name__}")}
-    assert found[check].ok is False
-    assert detail in found[check].detail
+    found = finding("classifier", broken, check)
+    assert found.ok is False
+    assert detail in found.detail
 
 
 def test_checks_that_do_not_apply_say_why() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.contracts import Context, GeneratorBase, Images, Labels
-from bench.testing import GeneratorContract, check_plugin
+from bench.testing import GeneratorContract
+from tests.findings import finding
 
 
 class ClassGaussian(GeneratorBase):
@@ -154,6 +155,6 @@ class FreshNoise(ClassGaussian):
     ],
 )
 def test_the_contract_finds_what_is_broken(broken: type, check: str, detail: str) -> None:
-    found = {r.name: r for r in check_plugin("generator", f"{__name__}:{broken.__name__}")}
-    assert found[check].ok is False
-    assert detail in found[check].detail
+    found = finding("generator", broken, check)
+    assert found.ok is False
+    assert detail in found.detail

@@ -9,26 +9,16 @@ import pytest
 
 from bench.capabilities import CanEstimate, CanVary
 from bench.context import StageContext
-from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
 from generators.ddpm import DDPM
+from tests.generators.colours import two_colours
 
 
 class TestContract(GeneratorContract):
     """What every generator owes, on the smoke preset."""
 
     plugin = DDPM
-
-
-def two_colours(n: int = 128) -> Images:
-    """Class 0 light, class 1 dark, with a little noise: a difference that few steps can learn."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(n, dtype=np.int64) % 2
-    level = np.where(labels == 0, 200.0, 80.0)[:, None, None, None] + rng.normal(0, 12, (n, 1, 1, 3))
-    pixels = np.rint(level + rng.normal(0, 4, (n, 16, 16, 3))).clip(0, 255).astype(np.uint8)
-    names = np.array([f"i{i}" for i in range(n)])
-    return Images(pixels, labels, names, names, ("light", "dark"))
 
 
 def test_capabilities() -> None:
@@ -40,7 +30,7 @@ def test_capabilities() -> None:
 def test_samples_look_like_their_class(guidance: float, tmp_path: Path) -> None:
     options = {**DDPM.presets["smoke"], "steps": 300, "batch": 32, "channels": (32,), "ema": 0.9, "guidance": guidance}
     generator, ctx = DDPM(DDPM.Config(**options)), StageContext(0, tmp_path)
-    generator.fit(two_colours(), ctx)
+    generator.fit(two_colours(128), ctx)
     drawn = generator.sample(np.array([0, 1] * 8), ctx)
     light, dark = drawn[0::2].mean((1, 2, 3)), drawn[1::2].mean((1, 2, 3))
     assert light.min() > dark.max() + 40

@@ -20,6 +20,7 @@ from generators.stylegan2_ada.cost import discriminator_tally, generator_tally
 from generators.stylegan2_ada.fitting import build_pair, shape_of
 from generators.stylegan2_ada.projection import invert
 from generators.stylegan2_ada.training import RampedEma, Trainer, lazy_adam
+from tests.generators.colours import two_colours
 
 
 def options(**changes: Any) -> Any:
@@ -39,16 +40,6 @@ def trainer(folder: Path, train: Images, **changes: Any) -> Trainer:
     return Trainer(o, *build_pair(shape, None), train, shape.c_dim, StageContext(0, folder))
 
 
-def two_colours(n: int = 64) -> Images:
-    """Class 0 light, class 1 dark, with a little noise."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(n, dtype=np.int64) % 2
-    level = np.where(labels == 0, 200.0, 80.0)[:, None, None, None] + rng.normal(0, 12, (n, 1, 1, 3))
-    pixels = np.rint(level + rng.normal(0, 4, (n, 16, 16, 3))).clip(0, 255).astype(np.uint8)
-    names = np.array([f"i{i}" for i in range(n)])
-    return Images(pixels, labels, names, names, ("light", "dark"))
-
-
 def test_capabilities() -> None:
     model = StyleGAN2ADA()
     for capability in (CanMapStyles, CanInvert, CanEstimate, HasInputs):
@@ -58,7 +49,7 @@ def test_capabilities() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("per_class", [False, True], ids=["conditional", "a network a class"])
 def test_samples_look_like_their_class(per_class: bool, tmp_path: Path) -> None:
-    model = fitted(tmp_path, two_colours(), kimg=2.4, batch=16, lr=0.005, augment=(), per_class=per_class)
+    model = fitted(tmp_path, two_colours(64), kimg=2.4, batch=16, lr=0.005, augment=(), per_class=per_class)
     drawn = model.sample(np.array([0, 1] * 8), StageContext(0, tmp_path))
     light, dark = drawn[0::2].mean((1, 2, 3)), drawn[1::2].mean((1, 2, 3))
     assert light.min() > dark.max() + 30
@@ -111,13 +102,13 @@ def test_adam_allows_for_lazy_steps() -> None:
 def test_bengan_becomes_melgan(tmp_path: Path) -> None:
     """One network is fitted on the first class, saved, and the networks of both go on from it."""
     ctx = StageContext(0, tmp_path)
-    first = fitted(tmp_path / "a", two_colours(), per_class=True, kimg=0.16)
+    first = fitted(tmp_path / "a", two_colours(64), per_class=True, kimg=0.16)
     first.save(tmp_path / "saved")
-    again = fitted(tmp_path / "b", two_colours(), per_class=True, init_from=str(tmp_path / "saved"), kimg=0.0)
-    labels, other = np.array([0, 1, 0, 1]), fitted(tmp_path / "c", two_colours(), per_class=True, kimg=0.008)
+    again = fitted(tmp_path / "b", two_colours(64), per_class=True, init_from=str(tmp_path / "saved"), kimg=0.0)
+    labels, other = np.array([0, 1, 0, 1]), fitted(tmp_path / "c", two_colours(64), per_class=True, kimg=0.008)
     assert np.array_equal(again.sample(labels, ctx), first.sample(labels, ctx))
     assert not np.array_equal(other.sample(labels, ctx), first.sample(labels, ctx))
-    chained = fitted(tmp_path / "d", two_colours(), per_class=True, chain=True, kimg=0.008)
+    chained = fitted(tmp_path / "d", two_colours(64), per_class=True, chain=True, kimg=0.008)
     (light, dark), (same, apart) = (
         [m.model.network(k).state_dict()["synthesis.b4.const"] for k in (0, 1)] for m in (chained, other)
     )
