@@ -301,7 +301,7 @@ def _judge(row: Row) -> None:
     elif copies_in_rounds([r for r in row.rounds if not r.varied]):
         row.status = "gated"
         row.notes.append("fails the memorization gate: more copies among the images of its rounds than chance gives")
-    elif copies_in_rounds(row.rounds):
+    elif any(r.varied and r.flagged for r in row.rounds):
         row.notes.append(BY_DESIGN)
 
 

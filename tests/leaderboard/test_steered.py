@@ -18,14 +18,17 @@ from leaderboard.words import cautions
 from tests.leaderboard.runs import make_run
 
 
-def guided_run(folder: Path, counts: Sequence[int], *, varied: bool = False, chosen: int | None = None) -> None:
+def guided_run(
+    folder: Path, counts: Sequence[int], *, varied: bool = False, flagged: bool = False, chosen: int | None = None
+) -> None:
     """A guided run whose rounds accepted 100 images each, ``counts`` of them nearer to train than held-out ones."""
     arms = {"C0": (2.0, 0), "guided": (2.2, 500), "C1": (2.1, 500), "C3": (2.1, 500)}
     path = make_run(folder, "ldm", arms, (0,), shift=0.8)  # free draws are too far from real images to seem copied
     record = Record.read(path)
     record.rounds = [
         RoundRecord(seed=0, round=r, n_synthetic=100, n_reference=400, extractor=record.fidelity[0].extractor,
-                    varied=varied, metrics={"copy_rate": EstimateRecord(value=k / 100, n=100)})
+                    varied=varied, flagged=["copy_rate[pixels]"] * flagged,
+                    metrics={"copy_rate": EstimateRecord(value=k / 100, n=100)})
         for r, k in enumerate(counts, start=1)
     ]  # fmt: skip
     if chosen:
@@ -54,14 +57,14 @@ def test_copies_among_the_images_of_the_rounds_fail_the_gate_though_free_draws_p
 
 @pytest.mark.parametrize(
     ("counts", "options"),
-    [([1, 1], {}), ([1, 30], {"chosen": 1}), ([30, 30], {"varied": True})],
-    ids=["no copies", "copies in a round that is not reported", "near by design"],
+    [([1, 1], {}), ([1, 30], {"chosen": 1}), ([30, 30], {"varied": True, "flagged": True}), ([1, 1], {"varied": True})],
+    ids=["no copies", "copies in a round that is not reported", "near by design", "varied and yet not near"],
 )
 def test_what_passes_the_gate(counts: list[int], options: dict[str, Any], tmp_path: Path) -> None:
     guided_run(tmp_path / "a", counts, **options)
     row = rows_by_arm(board_of(tmp_path))["guided"]
     assert row.status == "ranked"
-    assert row.notes == ([BY_DESIGN] if "varied" in options else [])
+    assert row.notes == ([BY_DESIGN] if "flagged" in options else [])
 
 
 def test_the_round_that_is_reported_counts(tmp_path: Path) -> None:
