@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.errors import BenchError
-from leaderboard.load import Predictions, read_predictions
+from leaderboard.load import Scores, read_scores
 from leaderboard.paired import Float
 from leaderboard.rows import Source
 
@@ -16,20 +16,20 @@ BINS = 10
 Point = tuple[float, float]
 
 
-def stored(sources: Sequence[Source]) -> list[Predictions]:
+def stored(sources: Sequence[Source]) -> list[Scores]:
     """Test predictions of those sources that have readable ones."""
-    found: list[Predictions] = []
+    found: list[Scores] = []
     for source in sources:
         if source.arm.predictions is None:
             continue
         try:
-            found.append(read_predictions(source.entry, source.arm.predictions))
+            found.append(read_scores(source.entry, source.arm.predictions))
         except BenchError:
             continue  # the row says so already: its rank is missing for it
     return found
 
 
-def roc(predictions: Sequence[Predictions], positive: int) -> list[Point]:
+def roc(predictions: Sequence[Scores], positive: int) -> list[Point]:
     """(false positive rate, sensitivity): mean over seeds at equal false positive rates; empty with one class only."""
     from bench.stats.roc import roc_curve
 
@@ -44,7 +44,7 @@ def roc(predictions: Sequence[Predictions], positive: int) -> list[Point]:
     return [(0.0, 0.0), *_points(grid, np.mean(heights, axis=0))]
 
 
-def reliability(predictions: Sequence[Predictions], positive: int) -> list[Point]:
+def reliability(predictions: Sequence[Scores], positive: int) -> list[Point]:
     """(mean probability, share of positives) in bins of equal width, all seeds together."""
     from bench.stats.calibration import reliability_curve
 
@@ -60,4 +60,4 @@ def reliability(predictions: Sequence[Predictions], positive: int) -> list[Point
 
 
 def _points(x: Float, y: Float) -> list[Point]:
-    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+    return list(zip(x.tolist(), y.tolist(), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,14 @@ class Entry:
         if not target.is_relative_to(self.folder.resolve()):
             raise DataError(f"{self.path}: file {name!r} lies outside the record's folder: put it beside the record")
         return target
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What curves are made of: y int64 [N]; scores float32 [N, K]."""
+
+    y: Labels
+    scores: Probabilities
 
 
 @dataclass(frozen=True)
@@ -88,22 +96,33 @@ def read_predictions(entry: Entry, file: FileRecord) -> Predictions:
     return read_arrays(entry.file(file.path))
 
 
+def read_scores(entry: Entry, file: FileRecord) -> Scores:
+    """As :func:`read_predictions`, without the ids and groups: names are most of such a file."""
+    found = _arrays(entry.file(file.path), ("y", "scores"))
+    return Scores(found["y"].astype(np.int64), found["scores"].astype(np.float32, copy=False))
+
+
 def read_arrays(path: Path) -> Predictions:
     """The predictions stored at ``path``; raises as :func:`read_predictions`."""
+    found = _arrays(path, ("ids", "groups", "y", "scores"))
+    return Predictions(
+        found["ids"], found["groups"], found["y"].astype(np.int64), found["scores"].astype(np.float32, copy=False)
+    )
+
+
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            missing = {"ids", "groups", "y", "scores"} - set(stored.files)
+            missing = set(names) - set(stored.files)
             if missing:
                 raise DataError(f"{path}: array {sorted(missing)[0]!r} is missing from the predictions")
-            found = {name: stored[name] for name in ("ids", "groups", "y", "scores")}
+            found = {name: stored[name] for name in names}
     except FileNotFoundError:
         raise DataError(f"{path}: the predictions file is missing") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a readable predictions file: {error}") from None
     _check_shapes(path, found)
-    return Predictions(
-        found["ids"], found["groups"], found["y"].astype(np.int64), found["scores"].astype(np.float32, copy=False)
-    )
+    return found
 
 
 def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+SPECIAL = re.compile("[&<>\"']")  # most texts have none, and looking is quicker than replacing five times
 
 
 class Html(str):
@@ -24,7 +27,10 @@ class Html(str):
 
 def text(value: object) -> str:
     """``value`` as HTML that shows it literally."""
-    return value if isinstance(value, Html) else html.escape(str(value))
+    if isinstance(value, Html):
+        return value
+    shown = str(value)
+    return html.escape(shown) if SPECIAL.search(shown) else shown
 
 
 def join(parts: Iterable[object], between: str = "") -> Html:

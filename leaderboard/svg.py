@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from leaderboard.markup import Html, join, tag, text
 
@@ -35,9 +36,13 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Pixels of ``value``, to a tenth."""
-        low, high = self.transform(self.low), self.transform(self.high)
+        low, high = self._ends
         share = (self.transform(value) - low) / (high - low) if high > low else 0.5
         return round(self.start + min(1.0, max(0.0, share)) * (self.end - self.start), 1)
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        return self.transform(self.low), self.transform(self.high)
 
     def holds(self, value: float) -> bool:
         """Whether ``value`` lies within."""
