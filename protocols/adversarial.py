@@ -74,24 +74,24 @@ class Adversarial:
     def run(self, lab: Lab) -> Outcome:
         """Arms C0, guided, and the chosen controls."""
         generator = lab.fit_generator(lab.train)
-        strategy = self._strategy(lab, generator)
+        name, strategy = self._strategy(lab, generator)
         base = lab.fit_classifier(lab.train, title="C0 real only")
         judge = lab.fit_classifier(lab.train, title="independent label check", stream="independent")
         with lab.making("guided"):  # mining and rejected images too
             rounds = self._rounds(lab, generator, strategy, base, judge)
 
         guided = [
-            Arm(r.classifier, lab.train + extra, f"real + {len(extra)} guided synthetic")
+            Arm(r.classifier, lab.train + extra, f"real + {len(extra)} synthetic guided by {name}")
             for r, extra in ((r, synthetic_of(rounds[: i + 1])) for i, r in enumerate(rounds))
         ]
         arms = {"C0": Arm(base, lab.train, "real only"), "guided": self._choose(lab, "guided", guided)}
         added = {"guided": synthetic_of(rounds)}
         if "C0b" in self.config.controls:
             arms["C0b"] = strong_arm(lab)
-        for name, make in controls(lab, generator, strategy, self.config.controls).items():
-            arms[name], added[name] = self._control(lab, name, make, rounds)
-        primary = [("guided", name) for name in ("C1", "C2", "C3") if name in arms]
-        synthetic = {name: images for name, images in added.items() if images.source.startswith("synthetic")}
+        for control, make in controls(lab, generator, strategy, self.config.controls).items():
+            arms[control], added[control] = self._control(lab, control, make, rounds)
+        primary = [("guided", control) for control in ("C1", "C2", "C3") if control in arms]
+        synthetic = {arm: images for arm, images in added.items() if images.source.startswith("synthetic")}
         judges = tuple(fitted for _, fitted in lab.fold_classifiers(lab.train, folds=self.config.folds))
         return Outcome(
             arms, generator, synthetic, lab.ledger, primary, lineage=lab.lineage, judges=judges, reseeded=judge
@@ -165,7 +165,7 @@ class Adversarial:
         lab.note(event="chosen round", arm=name, round=best + 1, val_select_auc=scores)
         return candidates[best]
 
-    def _strategy(self, lab: Lab, generator: Fitted) -> Any:
+    def _strategy(self, lab: Lab, generator: Fitted) -> tuple[str, Any]:
         name = self.config.strategy
         if name == "auto":
             vary = registry.load("strategy", "vary")
@@ -177,7 +177,7 @@ class Adversarial:
                 f"use --set protocol.strategy=rejection, which works with any generator"
             )
         options = self.config.strategy_options
-        return cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
+        return name, cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
 
 
 def _askers(wanted: Images, answer: Answer, from_images: bool) -> Images:

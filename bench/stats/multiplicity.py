@@ -24,7 +24,7 @@ def benjamini_hochberg(p: ArrayLike) -> Float:
     """Benjamini-Hochberg adjusted p-values float64 [M], in the order given (1995); false discovery rate."""
     values = _p_values(p)
     order = np.argsort(values, kind="stable")
-    scaled = values[order] * len(values) / np.arange(1, len(values) + 1)
+    scaled = values[order] * (len(values) / np.arange(1, len(values) + 1))  # factors >= 1: never below p, to the bit
     return _restore(np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0), order)
 
 

@@ -65,6 +65,8 @@ def test_benjamini_hochberg_is_the_least_level_that_rejects(p):
     levels = values * len(p) / at_most
     expected = [min(1.0, min(levels[j] for j in range(len(p)) if values[j] >= v)) for v in values]
     assert stats.benjamini_hochberg(p) == pytest.approx(expected, abs=1e-12)
+    assert (stats.benjamini_hochberg(p) >= np.asarray(p)).all()  # to the bit: records are refused otherwise
+    assert (stats.holm(p) >= np.asarray(p)).all()
 
 
 def test_p_values_are_checked():
