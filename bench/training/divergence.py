@@ -40,7 +40,7 @@ class Watch:
         self._step = start
         self._good: tuple[int, State] | None = None
         self._too_large = False
-        self._copying, self._begun = 0.0, time.monotonic()
+        self._copying, self._last_copy, self._begun = 0.0, 0.0, time.monotonic()
 
     def see(self, step: int, scalars: Scalars) -> None:
         """Remember the scalars of ``step`` (from 1) until the next :meth:`check`."""
@@ -50,7 +50,8 @@ class Watch:
         """Raise StageError if training diverged in the steps since the last check; else end the block."""
         self._look()
         spent = time.monotonic() - self._begun
-        if not self._too_large and self._copying <= COPY_SHARE * spent and self._finite_parameters():
+        due = self._copying + self._last_copy <= COPY_SHARE * spent  # the next one will take as long as the last
+        if not self._too_large and due and self._finite_parameters():
             self._keep_copy(self._step)
 
     def checkpoint(self, step: int) -> None:
@@ -93,7 +94,8 @@ class Watch:
         state = self.snapshot()
         self._too_large = _bytes(state) > KEPT_BYTES
         self._good = None if self._too_large else (step, _copied(state))
-        self._copying += time.monotonic() - start
+        self._last_copy = time.monotonic() - start
+        self._copying += self._last_copy
 
     def _diverged(self, step: int, what: str) -> NoReturn:
         if self._good is not None and self._good[0] > self.good_on_disk:

@@ -126,8 +126,11 @@ def test_the_harness_costs_at_most_three_percent_of_a_training_loop(tmp_path: Pa
         return time.process_time() - start
 
     seconds(bare), seconds(harnessed)
-    pairs = [(seconds(harnessed), seconds(bare)) for _ in range(7)]
+    taken: dict[Callable[[], None], list[float]] = {harnessed: [], bare: []}
+    for i in range(20):  # the cost is 1 %, one timing varies by more: in turns, each first as often as the other
+        for work in (harnessed, bare) if i % 2 else (bare, harnessed):
+            taken[work].append(seconds(work))
     benchmark.pedantic(harnessed, rounds=1)
-    ratio = min(a for a, _ in pairs) / min(b for _, b in pairs)
+    ratio = min(taken[harnessed]) / min(taken[bare])
     benchmark.extra_info["harnessed / bare"] = ratio
     assert ratio <= 1.03
