@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contracts import Context, Cost, GeneratorBase, Images, Labels
-from bench.errors import StageError
+from bench.contracts import Context, Cost, Images, Labels
 from bench.pixels import UInt8
+from generators._fitted import FittedGenerator
 from generators.pix2pixhd.options import Pix2PixHDOptions
 
 if TYPE_CHECKING:
     from generators.pix2pixhd.model import Pix2PixHDModel
 
 
-class Pix2PixHD(GeneratorBase):
+class Pix2PixHD(FittedGenerator["Pix2PixHDModel"]):
     """Lesions painted over semantic maps (Wang et al. 2018, arXiv:1711.11585; Bissoto et al. 2018, arXiv:1902.03253).
 
     The network is deterministic: an image follows from its map, with ``styles`` a description of how skin, border and
@@ -69,17 +68,6 @@ class Pix2PixHD(GeneratorBase):
         },
     }
 
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        self._model: Pix2PixHDModel | None = None
-
-    @property
-    def model(self) -> Pix2PixHDModel:
-        """The fitted model; raises StageError before ``fit`` or ``load``."""
-        if self._model is None:
-            raise StageError("Pix2PixHD is not fitted yet: call fit or load first")
-        return self._model
-
     @classmethod
     def inputs(cls, config: Pix2PixHDOptions) -> Mapping[str, Any]:
         """The weights behind the perceptual loss, where it is used; raises ConfigError if they are not at hand."""
@@ -120,18 +108,7 @@ class Pix2PixHD(GeneratorBase):
 
         return training_cost(self.config, size)
 
-    def save(self, folder: Path) -> None:
-        """Store weights, masks and styles as safetensors and JSON."""
-        from bench.trees import save_tree
-
-        save_tree(folder, self.model.state())
-
-    @classmethod
-    def load(cls, folder: Path, config: Any) -> Self:
-        """Rebuild from what ``save`` wrote with the same options."""
-        from bench.trees import load_tree
+    def _rebuild(self, state: dict[str, Any]) -> Pix2PixHDModel:
         from generators.pix2pixhd.model import Pix2PixHDModel
 
-        self = cls(config)
-        self._model = Pix2PixHDModel.from_state(self.config, load_tree(folder))
-        return self
+        return Pix2PixHDModel.from_state(self.config, state)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts import Context, Cost, GeneratorBase, Images, Labels
-from bench.errors import DataError, StageError
+from bench.contracts import Context, Cost, Images, Labels
+from bench.errors import DataError
 from bench.pixels import UInt8
+from generators._fitted import FittedGenerator
 from generators.stylegan2_ada.options import StyleOptions
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ PAPER = {
 }
 
 
-class StyleGAN2ADA(GeneratorBase):
+class StyleGAN2ADA(FittedGenerator["StyleModel"]):
     """Style-based GAN, conditional or one network a class, from nothing or fine-tuned; latent spaces Z and W."""
 
     version: ClassVar[str] = "2"
@@ -58,17 +59,6 @@ class StyleGAN2ADA(GeneratorBase):
         "gpu": {**PAPER, "kimg": 3000.0, "batch": 64, "channel_base": 8192, "channel_max": 256, "sampling_batch": 128},
         "paper": {**PAPER, "kimg": 20_000.0, "batch": 16, "sampling_batch": 32},
     }
-
-    def __init__(self, config: Any = None) -> None:
-        super().__init__(config)
-        self._model: StyleModel | None = None
-
-    @property
-    def model(self) -> StyleModel:
-        """The fitted networks; raises StageError before ``fit`` or ``load``."""
-        if self._model is None:
-            raise StageError(f"{type(self).__name__} is not fitted yet: call fit or load first")
-        return self._model
 
     @property
     def latent_size(self) -> int:
@@ -129,19 +119,8 @@ class StyleGAN2ADA(GeneratorBase):
 
         return training_cost(self.config, size, 2 if self.config.per_class else 1)
 
-    def save(self, folder: Path) -> None:
-        """Store the weights and sizes of all networks as safetensors and JSON."""
-        from bench.trees import save_tree
-
-        save_tree(folder, self.model.state())
-
-    @classmethod
-    def load(cls, folder: Path, config: Any) -> Self:
-        """Rebuild what ``save`` or ``bench import stylegan2`` wrote; sizes are read there, not in the options."""
-        from bench.trees import load_tree
+    def _rebuild(self, state: dict[str, Any]) -> StyleModel:
+        """From what ``save`` or ``bench import stylegan2`` wrote; sizes are read there, not in the options."""
         from generators.stylegan2_ada.model import StyleModel
 
-        self = cls(config)
-        options = {"width": self.config.sampling_batch, "noise": self.config.noise}
-        self._model = StyleModel.from_state(load_tree(folder), **options)
-        return self
+        return StyleModel.from_state(state, width=self.config.sampling_batch, noise=self.config.noise)
