@@ -17,10 +17,11 @@ from bench import evaluate, registry
 from bench.config import RunConfig
 from bench.contracts import Images, Task
 from bench.data.base import DataConfig, Prepared, load_prepared
+from bench.differences import auc_differences
 from bench.errors import DataError
 from bench.keys import digest
 from bench.lab import Fitted, Lab
-from bench.record import ComparisonRecord, EstimateRecord, FurtherArmRecord, FurtherTestRecord
+from bench.record import ComparisonRecord, FurtherArmRecord, FurtherTestRecord
 from bench.workbench import Workbench
 
 LEAST = 2  # cases of each class that a comparison needs
@@ -102,17 +103,10 @@ def compare_on(
 
     ``judged``: arm -> judgement, one mapping a seed; ``keys``: arm -> keys of its classifiers.
     """
-    rows = []
-    for arm, versus in pairs if of.can_compare(positive) else ():
-        a, b = ([seed[name].test_scores for seed in judged] for name in (arm, versus))
-        found = evaluate.compare(bench, of.images, positive, a, b, [*keys[arm], *keys[versus]])
-        rows.append(
-            ComparisonRecord(
-                endpoint="auc", arm=arm, versus=versus, estimate=EstimateRecord(**found["estimate"]), p=found["p"],
-                n_seeds=len(keys[arm]), minimum_detectable_difference=found["mdd"],
-            )
-        )  # fmt: skip
-    return rows
+    if not of.can_compare(positive):
+        return []
+    scores = {name: [seed[name].test_scores for seed in judged] for name in keys}
+    return auc_differences(bench, of.images, positive, scores, keys, pairs)
 
 
 def _prepared(bench: Workbench, spec: str) -> Prepared:

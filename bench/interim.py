@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from bench import evaluate
 from bench.contracts import Images
+from bench.differences import auc_differences
 from bench.format import interval, number
 from bench.lab import Fitted
-from bench.record import ComparisonRecord, EstimateRecord, Record
+from bench.record import ComparisonRecord, Record
 from bench.workbench import Workbench
 
 Judgements = Sequence[Mapping[str, evaluate.Judged]]
@@ -28,24 +29,10 @@ def interim_comparisons(
     ``judged``, ``classifiers``: arm -> judgement and classifier, one mapping a seed. Each is the stage that a run of
     just these seeds would end with, so a run that goes on, or one with more seeds, repeats none of them.
     """
-    from bench.stats import holm
-
-    rows = []
-    for arm, versus in primary:
-        scores = [[seed[name].test_scores for seed in judged] for name in (arm, versus)]
-        keys = [seed[name].key for name in (arm, versus) for seed in classifiers]
-        found = evaluate.compare(bench, test, positive, scores[0], scores[1], keys)
-        rows.append(
-            ComparisonRecord(
-                endpoint="auc", arm=arm, versus=versus, estimate=EstimateRecord(**found["estimate"]), p=found["p"],
-                n_seeds=len(judged), minimum_detectable_difference=found["mdd"], primary=True,
-            )
-        )  # fmt: skip
-    chosen = [(row, row.p) for row in rows if row.p is not None]
-    if chosen:
-        for (row, _), p in zip(chosen, holm([p for _, p in chosen]), strict=True):
-            row.p_adjusted, row.correction = float(p), "Holm"
-    return rows
+    arms = dict.fromkeys(name for pair in primary for name in pair)
+    scores = {name: [seed[name].test_scores for seed in judged] for name in arms}
+    keys = {name: [seed[name].key for seed in classifiers] for name in arms}
+    return auc_differences(bench, test, positive, scores, keys, primary, primary)
 
 
 def interim_lines(record: Record, of: int) -> list[str]:

@@ -14,6 +14,7 @@ from bench import cost, endpoints, evaluate, further
 from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images, Probabilities
+from bench.differences import auc_differences
 from bench.errors import BenchError, DataError
 from bench.inspection import inspect_generator, inspect_reals
 from bench.interim import interim_comparisons, interim_lines
@@ -260,26 +261,13 @@ def _feature_space(bench: Workbench, world: World) -> evaluate.FeatureSpace:
 
 def _compare(bench: Workbench, world: World, results: list[SeedResult], record: Record) -> None:
     """Every primary pair (Holm together), and every other arm against C0 for information."""
-    from bench.stats import holm
-
     primary = results[0].outcome.primary
     arms = list(results[0].judged)
     others = [(a, "C0") for a in arms if a != "C0" and (a, "C0") not in primary and "C0" in arms]
-    rows = []
-    for arm, versus in [*primary, *others]:
-        scores = [[r.judged[name].test_scores for r in results] for name in (arm, versus)]
-        keys = [r.outcome.arms[name].classifier.key for name in (arm, versus) for r in results]
-        found = evaluate.compare(bench, world.test, world.task.positive, scores[0], scores[1], keys)
-        rows.append(
-            ComparisonRecord(
-                endpoint="auc", arm=arm, versus=versus, estimate=EstimateRecord(**found["estimate"]), p=found["p"],
-                n_seeds=len(results), minimum_detectable_difference=found["mdd"], primary=(arm, versus) in primary,
-            )
-        )  # fmt: skip
-    chosen = [(row, row.p) for row in rows if row.primary and row.p is not None]
-    if chosen:
-        for (row, _), p in zip(chosen, holm([p for _, p in chosen]), strict=True):
-            row.p_adjusted, row.correction = float(p), "Holm"
+    scores = {name: [r.judged[name].test_scores for r in results] for name in arms}
+    keys = {name: [r.outcome.arms[name].classifier.key for r in results] for name in arms}
+    pairs = [*primary, *others]
+    rows = auc_differences(bench, world.test, world.task.positive, scores, keys, pairs, primary)
     rows = cost.with_rates(rows, [r.costs for r in results], record.environment.device_name)
     record.comparisons = [*rows, *_compare_more(bench, world, results, record, others)]
     record.verdict = verdict(rows)
