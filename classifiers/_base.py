@@ -71,6 +71,11 @@ class NetworkClassifier(ClassifierBase):
         """The untrained network for images of ``size`` (H, W)."""
         raise NotImplementedError
 
+    @property
+    def mixed(self) -> bool:
+        """Whether training follows the context's precision; if not, it is in float32."""
+        return True
+
     def initialise(self, network: Network) -> list[str]:
         """Start ``network`` from stored weights where the options say so; returns notes for the record."""
         return []
@@ -89,7 +94,7 @@ class NetworkClassifier(ClassifierBase):
         self.class_names, self.image_size = list(train.class_names), list(train.size)
         network = self.build(train.num_classes, train.size)
         self.notes = self.initialise(network) + _missing_classes(train, val)
-        chosen = fit_network(network, train, val, ctx, self.config, self.block)
+        chosen = fit_network(network, train, val, ctx, self.config, self.block, self.mixed)
         self.weights, self.selected_step = chosen.weights, chosen.step
         self.selection_score = chosen.score
         self.notes += chosen.notes

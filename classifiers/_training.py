@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -79,9 +80,18 @@ class Selector:
 
 
 def fit_network(
-    network: Network, train: Images, val: Images, ctx: Context, options: TrainOptions, block: int
+    network: Network,
+    train: Images,
+    val: Images,
+    ctx: Context,
+    options: TrainOptions,
+    block: int,
+    mixed: bool = True,
 ) -> Chosen:
-    """Train ``network`` (moved to ``ctx.device``) on ``train`` and return the weights that ``options.select`` keeps."""
+    """Train ``network`` (moved to ``ctx.device``) on ``train`` and return the weights that ``options.select`` keeps.
+
+    In the context's precision, or in float32 whatever that is if not ``mixed``.
+    """
     network = network.to(ctx.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = _decay_groups(network, options.weight_decay)
     optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, foreach=True)
@@ -100,7 +110,7 @@ def fit_network(
             group["lr"] = learning_rate(i, options)
         if not network.training:
             network.train()
-        with autocast(ctx):
+        with autocast(ctx) if mixed else nullcontext():
             logits = network(x_nchw.contiguous(memory_format=torch.channels_last))
         target = labels[rows.to(labels.device)]
         loss = F.cross_entropy(logits.float(), target, label_smoothing=options.label_smoothing)

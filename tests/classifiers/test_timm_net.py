@@ -65,6 +65,19 @@ def test_it_learns_and_loads(tmp_path: Path) -> None:
     np.testing.assert_array_equal(TimmNet.load(tmp_path / "saved", model.config).predict(fresh.pixels, ctx), shown)
 
 
+def test_it_can_train_in_float32_within_a_run_of_bf16(tmp_path: Path) -> None:
+    weights = {}
+    for name, of_run, own in (("plain", "fp32", "run"), ("own", "bf16", "fp32"), ("run", "bf16", "run")):
+        model = TimmNet(TimmNet.Config(network="test_resnet", steps=2, batch=8, evaluations=1, precision=own))
+        train, val = tiny_images(8, 32, seed=0), tiny_images(4, 32, seed=1)
+        model.fit(train, val, StageContext(0, tmp_path / name, precision=of_run))
+        weights[name] = model.weights
+    same = [
+        all(torch.equal(weights["plain"][k], weights[other][k]) for k in weights["plain"]) for other in ("own", "run")
+    ]
+    assert same == [True, False]
+
+
 def test_weights_of_a_file_are_loaded_but_for_a_head_of_other_classes(
     checkpoint: tuple[Path, dict[str, torch.Tensor]],
 ) -> None:
