@@ -45,7 +45,10 @@ def interval(estimate: EstimateRecord, *, signed: bool = False, stacked: bool = 
 
 
 def over_seeds(estimates: Sequence[EstimateRecord], *, stacked: bool = False) -> str:
-    """One estimate with its interval; of several the mean and, in round brackets, the range over the seeds."""
+    """One estimate with its interval; of several the mean and, in round brackets, the range over the seeds.
+
+    Seeds that read alike are "all" of that value: "0.978 (all)".
+    """
     if len(estimates) == 1:
         return interval(estimates[0], stacked=stacked)
     values = [e.value for e in estimates if e.value is not None]
@@ -55,7 +58,8 @@ def over_seeds(estimates: Sequence[EstimateRecord], *, stacked: bool = False) ->
     low, high = number(min(values), scale), number(max(values), scale)
     missing = f", {len(estimates) - len(values)} undefined" if len(values) < len(estimates) else ""
     dash = "–" if min(values) >= 0 else " to "
-    return f"{number(sum(values) / len(values), scale)}{chr(10) if stacked else ' '}({low}{dash}{high}{missing})"
+    spread = "all" if low == high else f"{low}{dash}{high}"
+    return f"{number(sum(values) / len(values), scale)}{chr(10) if stacked else ' '}({spread}{missing})"
 
 
 def counts(values: Iterable[int]) -> str:

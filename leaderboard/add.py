@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.config import RunConfig
 from bench.errors import DataError
 from bench.record import FileRecord, Record
 from leaderboard import stored
@@ -25,6 +27,7 @@ from leaderboard.validate import check_seal, validate
 # Data sets whose images a program drew. Pictures of all others show images that are not ours to publish.
 DRAWN = ("phantom",)
 GRID = re.compile(r"samples, seed \d+")
+PLACES = ("store", "out")  # fields of the configuration, and options, that name folders of the machine
 MAX_GRID = 256 * 1024  # bytes; a larger picture is left out
 
 
@@ -84,12 +87,13 @@ def publish(entry: Entry, target: Path) -> Path:
 
     The sample grid is kept where its images are drawn by a program, once, and if it is small; of the ledger the hardest
     cases of each round. The record then names the files that are there and no others. Written into a temporary folder
-    first: a reader sees all of it or nothing.
+    first: a reader sees all of it or nothing. Where the machine kept stages and runs is left out: no result follows
+    from it, and a path may tell who worked there.
     """
     temp = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         temp.mkdir(parents=True)
-        record = entry.record.model_copy(deep=True)
+        record = without_places(entry.record.model_copy(deep=True))
         for arm in record.arms:
             for part in PARTS:
                 file = getattr(arm, part)
@@ -141,9 +145,28 @@ def _check(entry: Entry) -> None:
         raise DataError("the written record does not read back:\n" + "\n".join(problems))
 
 
+def without_places(record: Record) -> Record:
+    """``record`` with the default folders for stages and runs (:class:`bench.config.RunConfig`), in place."""
+    for name in PLACES:
+        if name in record.config:
+            record.config[name] = str(RunConfig.model_fields[name].default)
+    words = shlex.split(record.command)
+    flags = tuple(f"--{name}" for name in PLACES)
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before not in flags and word not in flags and not word.startswith(tuple(f"{flag}=" for flag in flags))
+    ]
+    if len(kept) < len(words):
+        record.command = shlex.join(kept)
+    return record
+
+
 def essence(record: Record) -> dict[str, Any]:
-    """What a record says, whatever files it names and however these are packed."""
-    out = record.model_dump(mode="json", exclude={"files", "checksums", "schema_version"})
+    """What a record says, whatever files it names, however these are packed and wherever it was made."""
+    out = without_places(record.model_copy(deep=True)).model_dump(
+        mode="json", exclude={"files", "checksums", "schema_version"}
+    )
     for arm in out["arms"]:
         for part in PARTS:
             arm[part] = arm[part] and arm[part]["n"]

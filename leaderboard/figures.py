@@ -79,7 +79,9 @@ def quality_and_memorization(track: TrackBoard) -> Html:
     for line in shown:
         _mark(plot, line)
     for line in shown if len(shown) <= NAMED else ():
-        plot.name(line.cells[COPY_RATE].value or 0.0, line.auc.value or 0.0, line.names[0])
+        alone = sum(other.names[0] == line.names[0] for other in shown) == 1
+        words = line.names[0] if alone else f"{line.names[0]} · {line.names[2]}"
+        plot.name(line.cells[COPY_RATE].value or 0.0, line.auc.value or 0.0, words)
     return plot.html()
 
 

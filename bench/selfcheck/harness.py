@@ -112,7 +112,7 @@ def path_lengths(ground: Ground) -> Verdict:
         z.append((found.value - value) / found.extra["se"])
         values |= {space: found.value, f"{space}_expected": value}
     observed = (
-        f"constant {values['constant']:g}; W {values['w']:.1f}, Z {values['z']:.1f} ({z[0]:+.1f}, {z[1]:+.1f} SE)"
+        f"constant {values['constant']:g}; W {values['w']:.1f}, Z {values['z']:.1f} ({z[0]:+z.1f}, {z[1]:+z.1f} SE)"
     )
     passed = values["constant"] == 0 and max(map(abs, z)) <= 3
     return Verdict(passed, observed, f"0; {expected['w']:.1f}, {expected['z']:.1f} within 3 SE", values)

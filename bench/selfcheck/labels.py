@@ -45,7 +45,7 @@ def wrong_labels(ground: Ground) -> Verdict:
         "tstr auc": swapped < limit and abs(mean - 0.5) <= 3 * se,
     }
     observed = f"{len(without[0])} metrics without labels {'equal to the bit' if equal else 'differ'}; by class swap "
-    observed += f"{by_swap:+.1f} SE, shuffle {by_shuffle:+.1f} SE; TSTR AUC swap {swapped:.3f}, "
+    observed += f"{by_swap:+z.1f} SE, shuffle {by_shuffle:+z.1f} SE; TSTR AUC swap {swapped:.3f}, "
     observed += f"shuffle {mean:.3f} ± {3 * se:.3f}"
     values = {"swap_auc": swapped, "shuffle_auc": mean, "shuffle_se": se, "copy_auc": right}
     values |= {"swap_by_class_z": by_swap, "shuffle_by_class_z": by_shuffle, "metrics": len(without[0])}

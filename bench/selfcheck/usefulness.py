@@ -38,7 +38,7 @@ def mixtures(ground: Ground) -> Verdict:
 def copies_are_oversampling(ground: Ground) -> Verdict:
     """Half as many copies against half as many repeated training images, SEEDS paired seeds: the interval holds 0."""
     found = difference(ground, "copy", None)
-    observed = f"AUC difference {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    observed = f"AUC difference {found.value:+z.4f} [{found.low:+z.4f}, {found.high:+z.4f}]"
     return Verdict(found.low <= 0 <= found.high, observed, "0 in the interval", _interval(found))
 
 
@@ -49,8 +49,8 @@ def oracle_is_best(ground: Ground) -> Verdict:
     worst = min(gaps, key=lambda rival: gaps[rival].high)
     better = [rival for rival, gap in gaps.items() if gap.high < 0]
     note = f"check for a leak: {', '.join(better)} beat held-out real images" if better else ""
-    observed = "oracle - " + ", ".join(f"{rival} {gap.value:+.3f}" for rival, gap in gaps.items())
-    observed += f"; lowest upper limit {gaps[worst].high:+.3f} ({worst})"
+    observed = "oracle - " + ", ".join(f"{rival} {gap.value:+z.3f}" for rival, gap in gaps.items())
+    observed += f"; lowest upper limit {gaps[worst].high:+z.3f} ({worst})"
     values = {rival: gap.value for rival, gap in gaps.items()} | {"lowest_high": gaps[worst].high}
     return Verdict(not better, observed, "no upper limit below 0", values, note)
 
@@ -102,7 +102,7 @@ def comparisons(ground: Ground) -> Verdict:
         and np.allclose([there_b.low, there_b.high], [-back_b.high, -back_b.low], rtol=0, atol=1e-12)
         and there_b.p == back_b.p
     )
-    observed = f"identical: p = {', '.join(f'{p:g}' for p in same)}; swapped: {there.difference:+.4f} and "
-    observed += f"{back.difference:+.4f}, p = {there.p:.3g} and {back.p:.3g}"
+    observed = f"identical: p = {', '.join(f'{p:g}' for p in same)}; swapped: {there.difference:+z.4f} and "
+    observed += f"{back.difference:+z.4f}, p = {there.p:.3g} and {back.p:.3g}"
     values = {"difference": there.difference, "p": there.p, "lowest_p_of_identical": min(same)}
     return Verdict(all(p == 1 for p in same) and bool(flips), observed, "p = 1; only the sign differs", values)

@@ -68,6 +68,20 @@ def test_a_run_is_added_to_its_track_sealed_and_smaller(run: Path, tmp_path: Pat
     assert committed(records) == {"run-a": added.folder}
 
 
+def test_folders_of_the_machine_are_not_published(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "record.json").read_text())
+    plain = "python -m bench run --generator ldm"
+    record["command"] = f"{plain} --store '/home/ada l/store' --out=/home/ada/runs --seeds 2"
+    record["config"] |= {"store": "/home/ada l/store", "out": "/home/ada/runs"}
+    (run / "record.json").write_text(json.dumps(record))
+    (added,) = add_records([run], tmp_path / "records")
+    text = (added.folder / "record.json").read_text()
+    assert "/home" not in text
+    assert Record.read(added.folder / "record.json").command == f"{plain} --seeds 2"
+    (again,) = add_records([run], tmp_path / "records")  # the same run still, whatever its folders
+    assert not again.new
+
+
 def test_what_was_added_says_what_the_run_says(run: Path, added: Path) -> None:
     before, after = Record.read(run / "record.json"), Record.read(added / "record.json")
     assert [arm.metrics for arm in after.arms] == [arm.metrics for arm in before.arms]
