@@ -37,6 +37,7 @@ def test_no_value_is_said() -> None:
 def test_several_seeds_give_mean_range_and_what_is_missing() -> None:
     rows = [EstimateRecord(value=v) for v in (0.8, 0.9, None)]
     assert over_seeds(rows) == "0.850 (0.800–0.900, 1 undefined)"
+    assert over_seeds([EstimateRecord(value=v) for v in (0.9781, 0.9779)]) == "0.978 (all)"
 
 
 def test_small_p_is_not_zero() -> None:
