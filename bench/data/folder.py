@@ -81,7 +81,7 @@ class Folder:
         with PreparedWriter(folder, task, self.info, size=self.data.resolution, preprocessing=how) as writer:
             if not grouped:
                 writer.note(
-                    "no groups are given: photos of one lesion can fall into different splits unless they look alike"
+                    "no groups are given: photos of one lesion count as of different lesions unless they look alike"
                 )
             listed = [self._listed(name, row, label) for (name, row), label in zip(rows, labels, strict=True)]
             ingest(listed, writer, self.data, self.options.max_absent)
