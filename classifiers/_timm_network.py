@@ -18,6 +18,8 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "input_
 # torchvision's GoogLeNet weights were made for inputs in [-1, 1].
 GOOGLENET = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "input_size": (3, 224, 224)}
 
+HEAD_SD = 0.01
+
 
 class TimmNetwork(Network):
     """Resizes to ``side`` (antialiased bilinear; None leaves the image), normalises, and applies ``model``.
@@ -105,7 +107,11 @@ class Googlenet(nn.Module):
 def build_network(
     name: str, num_classes: int, size: tuple[int, int], input_size: str | int, drop_rate: float, frozen: bool
 ) -> TimmNetwork:
-    """The untrained network; raises :class:`ConfigError` for an unknown name or a size it cannot take."""
+    """The untrained network; raises :class:`ConfigError` for an unknown name or a size it cannot take.
+
+    The head starts near zero, N(0, 0.01): it says nothing before it has learnt. timm draws that of an EfficientNet
+    from +-1 / sqrt(classes), which for two classes begins with losses of 3 to 7 and unlearns the pretrained features.
+    """
     data: dict[str, Any] = GOOGLENET if name == "googlenet" else _data_config(name)
     native = (int(data["input_size"][1]), int(data["input_size"][2]))
     side = {"images": size, "native": native}.get(str(input_size)) or (int(input_size), int(input_size))
@@ -116,6 +122,8 @@ def build_network(
         with _clear_errors(name, side):
             model = timm.create_model(name, num_classes=num_classes, drop_rate=drop_rate, **sized)
     network = TimmNetwork(model, data, None if side == size else side, frozen)
+    for role, parameter in network.classifier.named_parameters():
+        nn.init.normal_(parameter, 0.0, HEAD_SD if role == "weight" else 0.0)
     with _clear_errors(name, side), torch.no_grad():
         network.eval().features(torch.zeros(1, 3, *size))
     return network

@@ -53,7 +53,7 @@ class TimmNetConfig(TrainOptions):
 class TimmNet(NetworkClassifier):
     """A network of timm (Wightman 2019, doi:10.5281/zenodo.4414861), normalised as its weights expect."""
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = TimmNetConfig
     config: TimmNetConfig
     block: ClassVar[int] = 64

@@ -78,6 +78,15 @@ def test_it_can_train_in_float32_within_a_run_of_bf16(tmp_path: Path) -> None:
     assert same == [True, False]
 
 
+@pytest.mark.parametrize("network", ["tf_efficientnet_lite0", "test_resnet", "googlenet"])
+def test_an_untrained_head_does_not_prejudge(network: str) -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        logits = build_network(network, 2, (32, 32), "images", 0.0, False).train()(torch.rand(16, 3, 32, 32))
+    assert 0 < logits.abs().max() < 1.5
+    assert torch.nn.functional.cross_entropy(logits, torch.arange(16) % 2).item() == pytest.approx(np.log(2), abs=0.2)
+
+
 def test_weights_of_a_file_are_loaded_but_for_a_head_of_other_classes(
     checkpoint: tuple[Path, dict[str, torch.Tensor]],
 ) -> None:
