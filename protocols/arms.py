@@ -103,17 +103,37 @@ def controls(lab: Lab, generator: Fitted, strategy: Any, names: Sequence[ArmName
 
 
 def strong_arm(lab: Lab) -> Arm:
-    """Arm C0b: the run's classifier on train alone, with the options of :func:`strong_options`."""
+    """Arm C0b: the run's classifier on train alone, with the options of :func:`strong_options`.
+
+    What the classifier has no option for, or that it is C0 again, is said in the description and the ledger.
+    """
     name, options = lab.bench.config.classifier.name, strong_options(lab)
     fitted = lab.fit_classifier(lab.train, title=f"C0b {WORDS['C0b']}", name=name, options=options)
-    return Arm(fitted, lab.train, WORDS["C0b"])
+    caveat = _strong_caveat(lab, options)
+    if caveat:
+        lab.note(event="strong augmentation", arm="C0b", caveat=caveat)
+    return Arm(fitted, lab.train, "; ".join(filter(None, (WORDS["C0b"], caveat))))
 
 
 def strong_options(lab: Lab) -> dict[str, Any]:
-    """Options of the run's classifier for C0b: what the run gives it, and those of :data:`STRONG` that it has."""
+    """Options of the run's classifier for C0b: what the run gives it, and those of :data:`STRONG` that it has.
+
+    Where the run asks for more colour jitter than C0b, its own stays.
+    """
     cls, config = lab.bench.config.plugin("classifier")
-    known = {name: value for name, value in STRONG.items() if name in cls.Config.model_fields}
-    return {**config.model_dump(mode="json"), **known}
+    given = config.model_dump(mode="json")
+    known = {name: max(value, given[name]) for name, value in STRONG.items() if name in cls.Config.model_fields}
+    return {**given, **known}
+
+
+def _strong_caveat(lab: Lab, options: Mapping[str, Any]) -> str:
+    """Why C0b with ``options`` is less than its name says; "" if it is not."""
+    section, (_, config) = lab.bench.config.classifier, lab.bench.config.plugin("classifier")
+    lacking = [name for name in STRONG if name not in options]
+    parts = [f"classifier {section.name!r} has no option {', '.join(lacking)}"] if lacking else []
+    if options == config.model_dump(mode="json"):
+        parts.append("C0 is trained the same way: this is C0 again")
+    return "; ".join(parts)
 
 
 def easiest_cases(
