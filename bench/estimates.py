@@ -95,23 +95,29 @@ class Estimator:
         return (self.resolution / float(past.meta.get("resolution") or self.resolution)) ** 2
 
     def _from_arithmetic(self, planned: Planned) -> StageCost | None:
-        """Floating-point operations that the plugin states for ``fit``, at the speed of this machine.
+        """Floating-point operations that the plugin states for ``fit``, at the speed of this machine if it is known.
 
         Drawing or judging an image takes the forward passes of a fit, which are a third of its work.
         """
-        config = planned.options
+        config, drawn = planned.options, planned.stage in ("sample", "vary")
         cost = stated_cost(planned.meta["plugin"], config, planned.n or 1, self.resolution)
-        speed, how = self.flops_per_second
-        if cost is None or speed is None:
+        if cost is None:
             return None
         if planned.stage in ("fit", "train"):
-            return StageCost(cost.flops / speed, PROCESS_MB + cost.memory_mb, cost.disk_mb, how)
+            return self._at_speed(cost.flops, cost.memory_mb, cost.disk_mb)
         if planned.stage not in PER_IMAGE:
             return None
-        forward = cost.flops / (3 * cost.steps * float(config.get("batch", 1)))
-        passes = float(config.get("sampling_steps", 1)) if planned.stage in ("sample", "vary") else 1.0
-        disk = planned.n * self.resolution**2 * 3 / 2**20 if planned.stage in ("sample", "vary") else 0.0
-        return StageCost(planned.n * passes * forward / speed, PROCESS_MB + cost.memory_mb, disk, f"rough: {how}")
+        forward = cost.flops / (3 * cost.steps * float(config.get("batch") or 1))
+        passes = float(config.get("sampling_steps", 1)) if drawn else 1.0
+        disk = planned.n * self.resolution**2 * 3 / 2**20 if drawn else 0.0
+        return self._at_speed(planned.n * passes * forward, cost.memory_mb, disk, "rough: ")
+
+    def _at_speed(self, flops: float, memory_mb: float, disk_mb: float, doubt: str = "") -> StageCost:
+        """Cost of a stage of ``flops`` operations; without a speed memory and disk alone, and the work in words."""
+        speed, how = self.flops_per_second
+        seconds = None if speed is None else flops / speed
+        basis = how if speed is not None else f"{flops:.1e} operations, speed unknown"
+        return StageCost(seconds, PROCESS_MB + memory_mb, disk_mb, doubt + basis)
 
     @cached_property
     def flops_per_second(self) -> tuple[float | None, str]:

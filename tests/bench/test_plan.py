@@ -126,6 +126,27 @@ def test_time_per_image_scales_with_images_and_area(tmp_path: Path) -> None:
     assert Estimator(tmp_path, "cuda", "fp32", 32).cost(planned({"a": 1})).basis == "not known"
 
 
+def test_memory_and_disk_are_told_where_the_speed_is_not_known(tmp_path: Path) -> None:
+    """On a GPU that has fitted nothing yet: there is no matrix product to time without torch."""
+    from generators.ddpm import DDPM
+
+    options = {"channels": (64, 128)}
+    meta = {"plugin": "generators.ddpm:DDPM@4", "name": "fit ddpm", "config": options}
+    fit = Planned("fit", "fit ddpm", "k", False, {**meta, "stage": "fit"}, options, 100)
+    drawn = Planned("sample", "sample 500", "k", False, {**meta, "stage": "sample"}, options, 500)
+    unknown, known = (Estimator(tmp_path, device, "fp32", 64) for device in ("cuda", "cpu"))
+    stated = DDPM(DDPM.Config(**options)).cost(100, 64)
+    of_fit = unknown.cost(fit)
+    assert of_fit.seconds is None
+    assert of_fit.basis == f"{stated.flops:.1e} operations, speed unknown"
+    assert of_fit.memory_mb == known.cost(fit).memory_mb == 900 + stated.memory_mb
+    assert of_fit.disk_mb == known.cost(fit).disk_mb == stated.disk_mb
+    of_drawn = unknown.cost(drawn)
+    assert of_drawn.seconds is None
+    assert of_drawn.disk_mb == known.cost(drawn).disk_mb == pytest.approx(500 * 64 * 64 * 3 / 2**20)
+    assert of_drawn.basis.endswith("operations, speed unknown")
+
+
 def test_stated_cost_of_gone_plugins_is_unknown() -> None:
     assert stated_cost("no_such_module:X@1", {}, 10, 32) is None
     assert stated_cost("generators.ldm:LatentDiffusion@1", {"no_such_option": 1}, 10, 32) is None
