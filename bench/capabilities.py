@@ -86,6 +86,20 @@ class CanEstimate(Protocol):
 
 
 @runtime_checkable
+class CanAbridge(Protocol):
+    """A generator whose training takes more than its options ``steps`` and ``batch`` to shorten, so as to time it.
+
+    One that draws images by another option than ``sampling_batch`` at a time names it in ``drawing_option``.
+    """
+
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        """Options of a fit whose last ``steps`` logged steps are those most of training consists of.
+
+        Each of them shows ``batch`` images. Phases before them are as short as can be. Empty where nothing is trained.
+        """
+
+
+@runtime_checkable
 class CanGuide(Protocol):
     """Sampling that a differentiable score steers (classifier guidance; Dhariwal & Nichol 2021, arXiv:2105.05233)."""
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from bench.capabilities import NeedsHeldOut
+from bench.capabilities import CanAbridge, NeedsHeldOut
 from bench.context import StageContext
 from bench.contracts import Generator, Images
 from bench.errors import ConfigError, StageError
@@ -22,6 +21,7 @@ from bench.throughput import threads
 from bench.timing import Clock, EnergyMeter
 
 WARM_STEPS, WARM_CALLS = 3, 1
+SHORTEST, MODEST = 2, 8  # steps of a fit that only makes a generator to draw from; its batch where no option says
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Speed:
 
 
 class Meter(StageContext):
-    """A context that marks the time of every logged step."""
+    """A context that calls ``mark`` after every logged step; nothing is shown or kept, so no scalar is waited for."""
 
-    def __init__(self, folder: Path, device: str, precision: str) -> None:
+    def __init__(self, folder: Path, device: str, precision: str, mark: Callable[[], None]) -> None:
         super().__init__(0, folder, device, precision, checkpoint_seconds=math.inf)
-        self.clock = Clock(device)
+        self.mark = mark
 
     def log(self, step: int, total: int | None = None, **scalars: Any) -> None:
-        """Mark the end of ``step``; nothing is shown or kept, so that no scalar is waited for."""
-        self.clock.mark()
+        """Mark the end of ``step``."""
+        self.mark()
 
 
 def sweep(
@@ -81,14 +81,14 @@ def sweep(
     """Rows for ``fit`` and then ``sample`` at each of ``batches``, as they are measured.
 
     ``make(changes)`` gives a fresh generator whose options are ``config`` with ``changes``. A fit is timed step by
-    step, over ``steps`` of them after a warm-up of 3, where the options have ``batch`` and ``steps`` and ``fit`` logs
-    its steps; otherwise as a whole, once. ``sample`` is timed over ``calls`` calls after one. Raises
-    :class:`ConfigError` for a batch below 1.
+    step, over the last ``steps`` that it logs after a warm-up of 3 at least, where the generator can be abridged
+    (:class:`CanAbridge`, or options called ``batch`` and ``steps``); otherwise as a whole, once. ``sample`` is timed
+    over ``calls`` calls after one. Raises :class:`ConfigError` for a batch below 1.
     """
     if not batches or min(batches) < 1:
         raise ConfigError(f"batch sizes must be 1 or more, got {', '.join(map(str, batches)) or 'none'}")
-    bench = _Bench(make, set(type(config).model_fields), train, device, precision)
-    for batch in batches if {"batch", "steps"} <= bench.fields else [0]:
+    bench = _Bench(make, config, train, device, precision)
+    for batch in batches if bench.short(steps, 1) else [0]:
         yield bench.attempt("fit", batch, lambda b: bench.fit(b, steps))
     for batch in batches:
         yield bench.attempt("sample", batch, lambda b: bench.sample(b, calls))
@@ -96,10 +96,10 @@ def sweep(
 
 @dataclass
 class _Bench:
-    """What the rows of a sweep share. ``fields``: names of the generator's options."""
+    """What the rows of a sweep share."""
 
     make: Callable[[Mapping[str, Any]], Any]
-    fields: set[str]
+    config: BaseModel
     train: Images
     device: str
     precision: str
@@ -108,39 +108,55 @@ class _Bench:
         """``measure(batch)``, or a row that says why there is none: the next batch size may do."""
         try:
             return measure(batch)
+        except ValidationError as error:
+            reason = f"batch {batch}: {error.errors()[0]['msg']}"
         except (RuntimeError, MemoryError, StageError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return self._row(phase, batch, 0, [], error=reason)
+        return self._row(phase, batch, 0, [], error=reason)
+
+    def short(self, steps: int, batch: int) -> dict[str, Any]:
+        """Options of a fit that ends in ``steps`` steps of ``batch`` images; empty where it cannot be abridged."""
+        model = self.make({})
+        if isinstance(model, CanAbridge):
+            return dict(model.short_fit(steps, batch))
+        return {"steps": steps, "batch": batch} if {"steps", "batch"} <= set(self.options) else {}
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The generator's options by name."""
+        return dict(self.config)
 
     def fit(self, batch: int, steps: int) -> Speed:
-        """Training of ``steps`` steps at ``batch``, or of all of them once where there is no such option (0)."""
-        changes = {"batch": batch, "steps": WARM_STEPS + steps} if batch else {}
-        flops = self._fit_flops(batch)
-        with TemporaryDirectory(prefix="bench-speed-") as folder, peak_memory() as peak:
-            ctx = Meter(Path(folder), self.device, self.precision)
-            energy = EnergyMeter(self.device)
-            ctx.clock.mark()
-            self._fit(self.make(changes), ctx)
-            ctx.clock.mark()
-            intervals, joules = ctx.clock.seconds(), energy.joules()
+        """Training of ``steps`` steps at ``batch``, or of all of them once where it cannot be abridged (0)."""
+        changes = self.short(WARM_STEPS + steps, batch) if batch else {}
+        flops = self._fit_flops(changes, steps, batch) if batch else None
+        with peak_memory() as peak:
+            clock, energy = Clock(self.device), EnergyMeter(self.device)
+            clock.mark()
+            self._logged_fit(changes, clock.mark)
+            clock.mark()
+            intervals, joules = clock.seconds(), energy.joules()
         if not batch or len(intervals) < WARM_STEPS + steps:
             whole, images = [sum(intervals)], len(self.train)
             return self._row("fit", len(self.train), images, whole, peak, None, joules, energy.source)
-        timed = intervals[WARM_STEPS : WARM_STEPS + steps]
+        timed = intervals[-1 - steps : -1]  # the last interval is what fit does after its last step
         share = None if joules is None else joules * sum(timed) / sum(intervals)
         return self._row("fit", batch, batch * steps, timed, peak, flops, share, energy.source)
 
     def sample(self, batch: int, calls: int) -> Speed:
         """``calls`` calls of ``sample`` for ``batch`` images, of a generator fitted for a step or two."""
-        changes = {"sampling_batch": batch} if "sampling_batch" in self.fields else {}
+        from bench.operations import OperationCounter
+
+        option = getattr(self.make({}), "drawing_option", "sampling_batch")
+        changes = {option: batch} if option in self.options else {}
         labels = np.arange(batch, dtype=np.int64) % self.train.num_classes
         with TemporaryDirectory(prefix="bench-speed-") as folder:
             quiet = StageContext(0, Path(folder), self.device, self.precision, checkpoint_seconds=math.inf)
-            model = self.make({**self._short(), **changes})
+            model = self.make({**self._shortest(), **changes})
             self._fit(model, quiet)
             for _ in range(WARM_CALLS):
                 model.sample(labels, quiet)
-            with counted() as work:
+            with OperationCounter() as counter:
                 model.sample(labels, quiet)
             with peak_memory() as peak:
                 clock, energy = Clock(self.device), EnergyMeter(self.device)
@@ -149,22 +165,28 @@ class _Bench:
                     model.sample(labels, quiet)
                     clock.mark()
                 intervals, joules = clock.seconds(), energy.joules()
-        flops = work[0] / batch if work[0] else None
+        flops = counter.total / batch or None
         return self._row("sample", batch, batch * calls, intervals, peak, flops, joules, energy.source)
 
-    def _fit_flops(self, batch: int) -> float | None:
-        """Operations of one image in one training step: of two steps less those of one."""
-        if not batch:
-            return None
-        found = []
-        for steps in (1, 2):
-            with TemporaryDirectory(prefix="bench-speed-") as folder, counted() as work:
-                self._fit(self.make({"batch": batch, "steps": steps}), Meter(Path(folder), self.device, self.precision))
-            found.append(work[0])
-        return (found[1] - found[0]) / batch or None
+    def _shortest(self) -> dict[str, Any]:
+        """Options of a fit of two steps at the generator's own batch, which only makes one to draw from."""
+        return self.short(SHORTEST, self.options.get("batch") or MODEST)
 
-    def _short(self) -> dict[str, int]:
-        return {name: 2 for name in ("steps", "ae_steps") if name in self.fields}
+    def _fit_flops(self, changes: Mapping[str, Any], steps: int, batch: int) -> float | None:
+        """Operations of one image over the steps that are timed; a fit of its own, since counting takes time."""
+        from bench.operations import OperationCounter
+
+        seen: list[float] = []
+        with OperationCounter() as counter:
+            self._logged_fit(changes, lambda: seen.append(counter.total))
+        if len(seen) <= steps:
+            return None
+        return (seen[-1] - seen[-1 - steps]) / (steps * batch) or None
+
+    def _logged_fit(self, changes: Mapping[str, Any], mark: Callable[[], None]) -> None:
+        """A fit with ``changes`` that calls ``mark`` after each logged step."""
+        with TemporaryDirectory(prefix="bench-speed-") as folder:
+            self._fit(self.make(changes), Meter(Path(folder), self.device, self.precision, mark))
 
     def _fit(self, model: Generator, ctx: StageContext) -> None:
         if isinstance(model, NeedsHeldOut):
@@ -196,14 +218,3 @@ class _Bench:
             threads=threads(),
             error=error,
         )
-
-
-@contextmanager
-def counted() -> Iterator[list[float]]:
-    """[operations] of torch inside the block, known when it ends; 0 if there were none."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    found = [0.0]
-    with FlopCounterMode(display=False) as counter:
-        yield found
-    found[0] = float(counter.get_total_flops())

@@ -67,6 +67,7 @@ class DiffusersPipeline(GeneratorBase):
     version: ClassVar[str] = "1"
     Config = PipelineOptions
     config: PipelineOptions
+    drawing_option: ClassVar[str] = "batch"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -99,6 +100,10 @@ class DiffusersPipeline(GeneratorBase):
         self._side, self._class_names = height, list(train.class_names)
         for label in range(len(self._class_names)):
             self._pipeline(label, ctx).request([label], self._class_names)
+
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        """Nothing: there is no training to shorten, and the option ``steps`` is of denoising."""
+        return {}
 
     def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
         """One image for each of ``labels`` int64 [M], uint8 [M, H, W, 3]; ``hints`` are not used.

@@ -104,6 +104,10 @@ class LatentDiffusion(DiffusionGenerator):
         """The autoencoder's own reconstructions, uint8 [N, H, W, 3]: the bound of what samples can look like."""
         return self.model.reconstruct(images, ctx)
 
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        """Options of one step of the autoencoder and ``steps`` of the UNet on ``batch`` images each."""
+        return {"ae_steps": 1, "steps": steps, "batch": batch}
+
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number ``n``.
 

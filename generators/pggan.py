@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -116,6 +117,10 @@ class PGGAN(LatentGenerator):
         network = train_pggan(o, train, side, ctx)
         seen = np.unique(train.labels).tolist()
         self._model = LatentModel(network, side, o.latent, seen, o.sampling_batch, num_classes=train.num_classes)
+
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        """Options of ``steps`` steps on ``batch`` images a level: the last ones are at full size."""
+        return {"fade": 0, "stable": steps, "batch": batch}
 
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels (the next power of two), whatever ``n``."""

@@ -44,7 +44,8 @@ def throughput(
 ) -> None:
     """Measure images per second, spread, memory, operations and energy of a generator's fit and sample.
 
-    The options are those of a run; batch, steps and sampling_batch are changed by the sweep.
+    The options are those of a run; batch sizes and the length of the fit are changed by the sweep. A fit is timed over
+    steps of what most of it consists of: those of the UNet in ldm, those at full size in pggan.
     """
     from bench.cli.console import console, print_json
     from bench.environment import environment

@@ -102,6 +102,10 @@ class Pix2PixHD(FittedGenerator["Pix2PixHDModel"]):
         """
         return self.model.paint(masks, labels, ctx)
 
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        """Options of ``steps`` steps of all networks at full resolution, on ``batch`` images each."""
+        return {"steps": steps, "batch": batch, "global_share": 0.0}
+
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels with a lesion mask, whatever their number ``n``."""
         from generators.pix2pixhd.cost import training_cost

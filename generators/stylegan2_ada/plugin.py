@@ -113,6 +113,10 @@ class StyleGAN2ADA(FittedGenerator["StyleModel"]):
 
         return to_uint8(self.render_styles(latents, labels, ctx))
 
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        """Options of ``steps`` steps on ``batch`` images for each network."""
+        return {"kimg": steps * batch / 1000, "batch": batch}
+
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number; two classes if one each."""
         from generators.stylegan2_ada.cost import training_cost

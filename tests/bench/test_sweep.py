@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench import registry
 from bench.contracts import Context, GeneratorBase, Images, Labels, Options
 from bench.errors import ConfigError
 from bench.pixels import UInt8
-from bench.sweep import Speed, counted, sweep
+from bench.sweep import WARM_STEPS, Speed, sweep
 from bench.testkit import tiny_images
 from bench.timing import Clock, EnergyMeter
 
@@ -73,13 +75,67 @@ class Whole(GeneratorBase):
         return np.zeros((len(labels), 16, 16, 3), dtype=np.uint8)
 
 
-def rows(cls: Any, batches: list[int], steps: int = 10, calls: int = 5, **options: Any) -> dict[tuple[str, int], Speed]:
+class TwoPhases(Sleeper):
+    """Spends other times in a first phase, whose length and batch are options of their own."""
+
+    class Config(Sleeper.Config):
+        """``first_steps``: of the first phase, ten times as slow."""
+
+        first_steps: int = 3
+        first_batch: int = 2
+
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        return {"first_steps": 1, "steps": steps, "batch": batch}
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        import torch
+
+        config = self.config
+        phases = ((config.first_steps, config.first_batch, 10), (config.steps, config.batch, 1))
+        for steps, batch, slow in phases:
+            for i in range(steps):
+                time.sleep(SECONDS_A_STEP * slow)
+                torch.ones(batch, 8) @ torch.ones(8, 5 * slow)
+                ctx.log(i + 1, steps)
+
+
+class Thousands(Sleeper):
+    """Says how long it trains in thousands of images, as StyleGAN2 does; ``steps`` are of drawing."""
+
+    class Config(Options):
+        """``kimg``: thousands of images; ``steps``: of one drawing of ``together`` images."""
+
+        kimg: float = 100.0
+        batch: int = 8
+        steps: int = 4
+        together: int = 8
+
+    drawing_option = "together"
+    fits: list[int] = []
+
+    def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
+        return {"kimg": steps * batch / 1000, "batch": batch}
+
+    def fit(self, train: Images, ctx: Context) -> None:
+        steps = math.ceil(self.config.kimg * 1000 / self.config.batch)
+        self.fits.append(steps)
+        for i in range(steps):
+            time.sleep(SECONDS_A_STEP)
+            ctx.log(i + 1, steps)
+
+    def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> UInt8:
+        assert len(labels) == self.config.together
+        time.sleep(SECONDS_AN_IMAGE * self.config.steps)
+        return np.zeros((len(labels), 16, 16, 3), dtype=np.uint8)
+
+
+def rows(cls: Any, batches: list[int], timed: int = 10, calls: int = 5, **options: Any) -> dict[tuple[str, int], Speed]:
     config = cls.Config(**options)
 
     def make(changes: Mapping[str, Any]) -> Any:
         return cls(cls.Config(**{**config.model_dump(), **changes}))
 
-    found = sweep(make, config, tiny_images(10), batches, device="cpu", precision="fp32", steps=steps, calls=calls)
+    found = sweep(make, config, tiny_images(10), batches, device="cpu", precision="fp32", steps=timed, calls=calls)
     return {(row.phase, row.batch): row for row in found}
 
 
@@ -119,6 +175,66 @@ def test_a_generator_without_steps_is_timed_as_a_whole() -> None:
     assert fit.images == 20
     assert fit.seconds == pytest.approx(0.2, rel=0.05)
     assert found["sample", 2].images_per_second == pytest.approx(100, rel=0.05)
+
+
+def test_steps_of_the_main_phase_are_timed_at_the_batch_asked_for() -> None:
+    found = rows(TwoPhases, [4, 8])
+    for batch in (4, 8):
+        fit = found["fit", batch]
+        assert fit.images == 10 * batch
+        assert fit.images_per_second == pytest.approx(batch / SECONDS_A_STEP, rel=0.05)
+        assert fit.flops == 2 * 8 * 5, "of the second phase alone"
+
+
+def test_training_counted_in_images_is_cut_to_the_steps_asked_for() -> None:
+    Thousands.fits.clear()
+    found = rows(Thousands, [3, 6], calls=3)
+    for batch in (3, 6):
+        assert found["fit", batch].images_per_second == pytest.approx(batch / SECONDS_A_STEP, rel=0.05)
+        sample = found["sample", batch]
+        assert sample.images_per_second == pytest.approx(batch / (4 * SECONDS_AN_IMAGE), rel=0.05), "at its own steps"
+    assert max(Thousands.fits) <= WARM_STEPS + 10 + 1
+    assert sorted(Thousands.fits)[:2] == [2, 2], "of those that only make something to draw from"
+
+
+@pytest.mark.parametrize("batch", [2, 8])
+def test_latent_diffusion_is_timed_over_steps_of_its_unet(batch: int) -> None:
+    """The work of an image is the stated one of the UNet and the encoder before it: not of the autoencoder."""
+    from generators.ldm import LatentDiffusion
+
+    smoke = {**LatentDiffusion.presets["smoke"], "ae_channels": (8, 16), "channels": (16, 32)}
+    stated = [
+        LatentDiffusion(LatentDiffusion.Config(**{**smoke, "steps": n, "batch": batch})).cost(10, 16) for n in (1, 2)
+    ]
+    found = rows(LatentDiffusion, [batch], timed=2, calls=1, **smoke)
+    assert found["fit", batch].error == found["sample", batch].error == ""
+    assert found["fit", batch].images == 2 * batch
+    assert found["fit", batch].flops == pytest.approx((stated[1].flops - stated[0].flops) / batch, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "pggan", "stylegan2_ada", "pix2pixhd", "ddpm"])
+def test_generators_are_timed_step_by_step_at_their_full_size(name: str) -> None:
+    cls = registry.load("generator", name)
+    found = rows(cls, [4], timed=2, calls=1, **cls.presets["smoke"])
+    assert found["fit", 4].error == found["sample", 4].error == ""
+    assert found["fit", 4].images == 8
+    assert found["fit", 4].flops
+
+
+def test_growing_networks_are_timed_when_they_are_grown() -> None:
+    from generators._pggan.cost import pggan_cost
+    from generators.pggan import PGGAN
+
+    options = PGGAN.Config(**PGGAN.presets["smoke"])
+
+    def stated(side: int) -> float:
+        growth = PGGAN.Config(fade=0, stable=1).growth(side)
+        return pggan_cost(growth, options.widths(16)[: growth.levels], options.latent, 4, 1).flops
+
+    found = rows(PGGAN, [4, 6], timed=2, calls=1, **PGGAN.presets["smoke"])
+    assert found["fit", 4].flops == pytest.approx((stated(16) - stated(8)) / 4, rel=0.1)
+    assert found["fit", 6].error == "batch 6: Input should be a multiple of 4"
+    assert not found["sample", 6].error
 
 
 def test_batch_sizes_below_one_are_refused() -> None:
@@ -172,6 +288,21 @@ def test_energy_is_read_from_the_counter(tmp_path: Path, monkeypatch: pytest.Mon
 def test_operations_are_counted_in_inference_mode_too() -> None:
     import torch
 
-    with counted() as found, torch.inference_mode():
+    from bench.operations import OperationCounter
+
+    with OperationCounter() as counter, torch.inference_mode():
         torch.nn.Conv2d(3, 4, 3)(torch.ones(2, 3, 10, 10))
-    assert found[0] == 2 * 2 * 4 * 64 * 27
+    assert counter.total == 2 * 2 * 4 * 64 * 27
+
+
+def test_operations_of_second_derivatives_are_counted() -> None:
+    """d/dw of |d(w x)/dx|^2: a product forward, one for the gradient and one for the gradient of that."""
+    import torch
+
+    from bench.operations import OperationCounter
+
+    w, x = torch.ones(4, 5, requires_grad=True), torch.ones(3, 4, requires_grad=True)
+    with OperationCounter() as counter:
+        (slope,) = torch.autograd.grad((x @ w).sum(), x, create_graph=True)
+        slope.square().sum().backward()
+    assert counter.total == 3 * 2 * 3 * 4 * 5
