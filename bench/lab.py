@@ -352,7 +352,15 @@ class Lab(Steering):
         allowed_extra = self._held_out_ids if allow_held_out else frozenset[str]()
         stray = [i for i in real if i not in self._train_ids and i not in allowed_extra]
         if stray:
-            raise LeakError(f"{where}: {len(stray)} real images are not of the train split, e.g. {stray[0]}")
+            example = self._named(stray[0])
+            raise LeakError(f"{where}: {len(stray)} real images are not of the train split, e.g. {example}")
+
+    def _named(self, image: str) -> str:
+        """``image`` with the split that it is of, where this laboratory has that."""
+        for split in ("val_select", "val_thresh"):
+            if image in getattr(self, split).ids:
+                return f"{image} of {split}"
+        return f"{image} of the reserve" if image in self._held_out_ids else image
 
 
 def fit_options(cls: Any, config: BaseModel) -> dict[str, Any]:

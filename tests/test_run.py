@@ -141,8 +141,11 @@ class TestPeeker(GeneratorBase):
 
 def test_a_generator_that_shows_test_images_makes_the_run_fail(shared: Path) -> None:
     job = config(shared, protocol="synthetic-only", generator="tests.test_run:TestPeeker")
-    with pytest.raises(LeakError, match="test"):
+    with pytest.raises(LeakError, match=r"held-out real images \(test\): syn-\w+-\d+ = ") as raised:
         execute(job)
+    with np.load(next((job.store / "data").glob("*/*/table.npz"))) as table:
+        secret = table["id"][table["part"] == "test"]
+    assert str(raised.value).split(" = ")[1].split(",")[0] in secret
     record = Record.read(job.out / job.run_id() / "record.json")
     assert record.status == "failed"
     assert record.failures[0].error == "LeakError"

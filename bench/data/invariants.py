@@ -52,21 +52,21 @@ def check_subset(ids: Sequence[str] | Strings, images: Images, what: str) -> Non
         raise LeakError(f"{what}: {len(stray)} ids are not in the set they must come from: {_some(stray)}")
 
 
-def check_generator_output(synthetic: Images, forbidden: Images) -> None:
-    """A generator must not give back images that only evaluation may see.
+def check_generator_output(synthetic: Images, forbidden: Images, where: str = "evaluation") -> None:
+    """A generator must not give back images that only evaluation may see; ``where`` names the split these are.
 
     A synthetic image is a copy of a forbidden one if, in any of the eight orientations, the 32-pixel thumbnails differ
     by an RMS of at most 5 of 255 or their fine detail correlates at least 0.95. Measured on HAM10000 at 32 px against
     2,500 forbidden images: none of 3,000 held-out reals, 6,000 PCA-Gaussian draws, 6,000 blurred reals (SD 1 and 2) and
     3,000 mixtures of two is taken for a copy (nearest: RMS 7.1, correlation 0.87); all of 1,500 copies with noise of
-    SD 2 are found. Raises :class:`LeakError` that names the pairs.
+    SD 2 are found. Raises :class:`LeakError` that names the pairs and the split.
     """
     found = near_copies(synthetic, forbidden)
     if len(found):
         share = len(np.unique(found.pairs[:, 0])) / len(synthetic)
         raise LeakError(
-            f"{synthetic.source}: {share:.1%} of {len(synthetic)} synthetic images are copies of held-out real images: "
-            f"{_pairs(found, synthetic, forbidden)}. The generator has seen what only evaluation may see"
+            f"{synthetic.source}: {share:.1%} of {len(synthetic)} synthetic images are copies of held-out real images "
+            f"({where}): {_pairs(found, synthetic, forbidden)}. The generator has seen what only evaluation may see"
         )
 
 

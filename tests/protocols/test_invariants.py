@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from protocols.adversarial import Adversarial
 from protocols.difficulty import hard_cases
 from tests.worlds import discs, small_config, small_lab
 
+STRATEGIES = ("vary", "difficulty", "guided", "finetune", "token", "neighbours")  # rejection is among the protocols
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "real-only": {"fractions": (0.3, 0.6)},
     "synthetic-only": {"sizes": (0.5,)},
@@ -30,20 +32,43 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "adversarial": {"strategy": "rejection", "rounds": 2, "folds": 2, "label_check": 0.0, "arms": "full"},
     "adversarial-leaky": {"hold_out": 0.5, "repeats": 1, "folds": 2, "p_true_below": 0.95},
 }
+GUIDED = {"rounds": 1, "folds": 2, "label_check": 0.0, "max_cases": 8, "arms": ("C3",)}
+BRIEF = [
+    f"generator.{name}=3" for name in ("steps", "sampling_steps", "finetune_steps", "token_steps", "inversion_steps")
+]
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class WatchedLab(Lab):
-    """Remembers what generators and classifiers are fitted on."""
+    """Remembers what generators are fitted on, changed by or started from, and what classifiers are fitted on."""
 
     def __init__(self, lab: Lab) -> None:
         vars(self).update(vars(lab))
         self.to_generators: list[Images] = []
         self.to_classifiers: list[tuple[Images, Fitted]] = []
+        self.ways: set[str] = set()
+        self.asked = ""
+
+    def shown(self, way: str, *images: Images) -> None:
+        """A generator was shown ``images`` in the way that is called ``way``."""
+        self.ways.add(way)
+        self.to_generators += images
 
     def fit_generator(self, train: Images, **options: Any) -> Fitted:
-        self.to_generators.append(train)
+        self.shown("fit", train)
         return super().fit_generator(train, **options)
+
+    def _changed(self, stage: str, generator: Fitted, given: Any, *more: Any) -> Fitted:
+        self.shown(stage, *given.values())
+        return super()._changed(stage, generator, given, *more)
+
+    def vary(self, generator: Fitted, images: Images, **options: Any) -> Images:
+        self.shown("vary", images)
+        return super().vary(generator, images, **options)
+
+    def neighbours(self, generator: Fitted, images: Images, **options: Any) -> Images:
+        self.shown("neighbours", images)
+        return super().neighbours(generator, images, **options)
 
     def fit_classifier(self, train: Images, **options: Any) -> Fitted:
         fitted = super().fit_classifier(train, **options)
@@ -51,11 +76,22 @@ class WatchedLab(Lab):
         return fitted
 
 
-@pytest.fixture(scope="module", params=list(PROTOCOLS))
-def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[WatchedLab, Outcome]:
-    lab = WatchedLab(small_lab(tmp_path_factory.mktemp("invariants"), n=100, generator="copy-noise"))
-    cls = registry.load("protocol", request.param)
-    return lab, cls(cls.Config(**PROTOCOLS[request.param])).run(lab)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("invariants")
+
+
+@pytest.fixture(scope="module", params=[*PROTOCOLS, *STRATEGIES])
+def watched(request: pytest.FixtureRequest, folder: Path) -> tuple[WatchedLab, Outcome]:
+    """Every protocol, and the adversarial one with every strategy, which needs a generator that can do it."""
+    if request.param in PROTOCOLS:
+        lab = WatchedLab(small_lab(folder, n=100, generator="copy-noise"))
+        cls, options = registry.load("protocol", request.param), PROTOCOLS[request.param]
+    else:
+        lab = WatchedLab(small_lab(folder, n=100, generator="ddpm", sets=BRIEF))
+        cls, options = Adversarial, {**GUIDED, "strategy": request.param}
+    lab.asked = request.param
+    return lab, cls(cls.Config(**options)).run(lab)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +102,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 def test_every_protocol_of_this_package_is_among_them() -> None:
     own = {name for name in registry.names("protocol") if registry.load("protocol", name).__module__ in _modules()}
     assert own == set(PROTOCOLS)
+    assert set(registry.names("strategy")) == {*STRATEGIES, PROTOCOLS["adversarial"]["strategy"]}
 
 
 def _modules() -> set[str]:
@@ -74,7 +111,8 @@ def _modules() -> set[str]:
 
 def test_generators_are_fitted_on_real_train_images_alone(watched: tuple[WatchedLab, Outcome]) -> None:
     lab, outcome = watched
-    assert bool(lab.to_generators) == (outcome.generator is not None)
+    fitted, told = {"fit"} if outcome.generator else set(), {lab.asked} & {"vary", "finetune", "token", "neighbours"}
+    assert lab.ways == fitted | told, "nothing that a generator was shown went unseen"
     for images in lab.to_generators:
         check_subset(images.ids, lab.train, "generator")
         for name in ("val_select", "val_thresh"):
@@ -164,6 +202,38 @@ def test_a_generator_gets_any_part_of_train_and_nothing_else(lab: Lab, data: st.
             lab.fit_generator(mixture)
     else:
         assert lab.fit_generator(mixture).kind == "generator"
+
+
+@pytest.fixture(scope="module")
+def able(folder: Path) -> tuple[Lab, Fitted]:
+    """A laboratory with a generator that can be shown images in every way there is."""
+    lab = small_lab(folder, n=100, generator="ddpm", sets=BRIEF)
+    return lab, lab.fit_generator(lab.train)
+
+
+@given(data=st.data())
+@quick
+def test_a_fitted_generator_is_shown_no_image_of_validation_or_reserve(
+    able: tuple[Lab, Fitted], data: st.DataObject
+) -> None:
+    """Neither to learn from, nor to replay, nor to start from; the image and its split are named."""
+    lab, generator = able
+    parts = {"val_select": lab.val_select, "val_thresh": lab.val_thresh}
+    parts["the reserve"] = lab.held_out(np.array([0, 1, 1, 0]), stream="C6")
+    name = data.draw(st.sampled_from(sorted(parts)))
+    stolen = parts[name].take([data.draw(st.integers(0, len(parts[name]) - 1))])
+    honest = lab.train.take(sorted(data.draw(st.sets(st.integers(0, 99), max_size=3))))
+    mixture = honest + stolen if data.draw(st.booleans()) else stolen + honest
+    ways: dict[str, Callable[[], object]] = {
+        "finetune": lambda: lab.finetune(generator, mixture, lab.train, stream="a"),
+        "replay": lambda: lab.finetune(generator, lab.train, mixture, stream="a"),
+        "token": lambda: lab.learn_token(generator, mixture, stream="a"),
+        "vary": lambda: lab.vary(generator, mixture, strength=0.3, stream="a"),
+        "neighbours": lambda: lab.neighbours(generator, mixture, step=0.1, stream="a"),
+    }
+    show = ways[data.draw(st.sampled_from(sorted(ways)))]
+    with pytest.raises(LeakError, match=f"1 real images are not of the train split, e.g. {stolen.ids[0]} of {name}"):
+        show()
 
 
 @given(row=st.integers(0, 39), shift=st.integers(-2, 2), name=st.sampled_from(["id", "group", "pixels"]))

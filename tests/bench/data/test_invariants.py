@@ -81,8 +81,10 @@ def test_a_test_peeker_is_found(change: object) -> None:
 def test_a_few_copies_among_many_are_found_and_named() -> None:
     mixed = FRESH.pixels.copy()
     mixed[[11, 42]] = TEST.pixels[[3, 77]]
-    with pytest.raises(LeakError, match=r"synthetic:peeker: 2\.0% of 100 .*: syn-11 = test-3, syn-42 = test-77"):
-        check_generator_output(_images(100, "syn-", mixed, "synthetic:peeker"), TEST)
+    with pytest.raises(
+        LeakError, match=r"synthetic:peeker: 2\.0% of 100 .* \(val\): syn-11 = test-3, syn-42 = test-77"
+    ):
+        check_generator_output(_images(100, "syn-", mixed, "synthetic:peeker"), TEST, "val")
 
 
 def test_images_are_compared_at_the_size_they_have() -> None:
