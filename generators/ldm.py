@@ -111,8 +111,8 @@ class LatentDiffusion(DiffusionGenerator):
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number ``n``.
 
-        Without LPIPS and discriminator. A pretrained autoencoder is taken for one of 4 channels at an eighth of the
-        resolution, and what it costs is left out.
+        A pretrained autoencoder is taken for one of 4 channels at an eighth of the resolution, and what it costs is
+        left out.
         """
         from generators._diffusion.cost import denoiser_cost, latent_cost
 

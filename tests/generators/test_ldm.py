@@ -89,6 +89,47 @@ def test_the_autoencoder_learns_to_reconstruct(tmp_path: Path) -> None:
     assert error < 0.4 * np.square(pixels - pixels.mean(0)).mean()
 
 
+@pytest.mark.parametrize("perceptual", [0.0, 1.0])
+@pytest.mark.parametrize("adversarial", [0.0, 0.5])
+def test_stated_work_of_the_autoencoder_is_what_torch_counts(
+    perceptual: float, adversarial: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more step of the autoencoder, with LPIPS of random weights and with the discriminator."""
+    from safetensors.torch import save_file
+    from torchvision.models.vgg import cfgs, make_layers
+
+    from bench.operations import OperationCounter
+    from generators._diffusion.codecs import Bands, PixelCodec
+    from generators._diffusion.training import evenly_spaced
+
+    folder = tmp_path / "weights" / "lpips-vgg"
+    folder.mkdir(parents=True)
+    state = {f"features.{name}": tensor for name, tensor in make_layers(cfgs["D"]).state_dict().items()}
+    save_file(state, str(folder / "weights.safetensors"))
+    monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))
+    train = tiny_images(4)
+    values = {"ae_batch": 4, "disc_channels": 32, "perceptual_weight": perceptual, "adversarial_weight": adversarial}
+    counted, stated = [], []
+    for steps in (1, 2):
+        generator = LatentDiffusion(LatentDiffusion.Config(**{**SMALL, **values, "ae_steps": steps}))
+        o, x = generator.config, evenly_spaced(train)
+        pixels = PixelCodec.measured(x, o.patch, o.stride * o.reduction)
+        with OperationCounter() as counter:
+            ae.train_autoencoder(o, train, Bands.measured(pixels, o.factor, x), RehearsalContext(tmp_path / str(steps)))
+        counted.append(counter.total)
+        stated.append(generator.cost(4, 16).flops)
+    assert counted[1] - counted[0] == pytest.approx(stated[1] - stated[0], rel=0.03)
+
+
+def test_the_discriminator_costs_from_where_it_joins() -> None:
+    def cost(**values: Any) -> float:
+        return LatentDiffusion(LatentDiffusion.Config(**{**SMALL, "ae_steps": 10, **values})).cost(4, 16).flops
+
+    whole, late = cost(adversarial_weight=0.5), cost(adversarial_weight=0.5, disc_start=5)
+    assert whole - cost() == pytest.approx(2 * (late - cost()))
+    assert cost(adversarial_weight=0.5, disc_start=10) == cost()
+
+
 def test_presets_are_valid_and_cost_more_from_one_to_the_next() -> None:
     sizes = {"smoke": 16, "cpu": 32, "gpu": 128, "paper": 256}
     assert set(LatentDiffusion.presets) == set(sizes)
