@@ -229,12 +229,16 @@ class ProtocolPlugin(Protocol):
 
 @dataclass(frozen=True)
 class Cost:
-    """Work of a stage. ``flops``: multiply-adds x 2 over the whole stage; ``memory_mb``, ``disk_mb``: peaks."""
+    """Work of a stage. ``flops``: multiply-adds x 2 over the whole stage; ``memory_mb``, ``disk_mb``: peaks.
+
+    ``batch``: images a step, where it is not what the option of that name says.
+    """
 
     steps: int
     flops: float
     memory_mb: float
     disk_mb: float
+    batch: int | None = None
 
 
 class GeneratorBase:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.contracts import Cost
+from bench.errors import BenchError
 from bench.planning import Planned
 from bench.store import Store
 from bench.workbench import PER_IMAGE
@@ -105,9 +106,9 @@ class Estimator:
             return None
         if planned.stage in ("fit", "train"):
             return self._at_speed(cost.flops, cost.memory_mb, cost.disk_mb)
-        if planned.stage not in PER_IMAGE:
+        if planned.stage not in PER_IMAGE or not cost.steps:
             return None
-        forward = cost.flops / (3 * cost.steps * float(config.get("batch") or 1))
+        forward = cost.flops / (3 * cost.steps * float(cost.batch or config.get("batch", 1)))
         passes = float(config.get("sampling_steps", 1)) if drawn else 1.0
         disk = planned.n * self.resolution**2 * 3 / 2**20 if drawn else 0.0
         return self._at_speed(planned.n * passes * forward, cost.memory_mb, disk, "rough: ")
@@ -145,8 +146,8 @@ def stated_cost(plugin: str, config: Mapping[str, Any], n: int, size: int) -> Co
         cls: Any = getattr(importlib.import_module(module), name, None)
         found: Cost | None = cls(cls.Config(**config)).cost(n, size) if hasattr(cls, "cost") else None
         return found
-    except (ImportError, ValueError, TypeError):
-        return None  # a plugin of another version, or one that is gone
+    except (ImportError, ValueError, TypeError, BenchError):
+        return None  # a plugin of another version, or it or a file that it reads is gone
 
 
 def matmul_flops_per_second(rounds: int = 30, side: int = 768) -> float:

@@ -47,6 +47,15 @@ def load_tree(folder: Path) -> Any:
     return _decode(encoded, arrays, tensors)
 
 
+def load_plain(folder: Path, name: str) -> Any:
+    """The branch ``name`` at the root of what :func:`save_tree` wrote, without torch and without reading arrays.
+
+    Raises KeyError where there is no such branch, or an array or tensor in it.
+    """
+    branches = json.loads((folder / TREE).read_text())["d"]
+    return _decode({key: node for key, node in branches if isinstance(key, str)}[name], {}, {})
+
+
 def _encode(node: Any, path: str, arrays: dict[str, Any], tensors: dict[str, Any]) -> Any:
     if node is None or isinstance(node, (bool, int, float, str)):
         return {"v": node}

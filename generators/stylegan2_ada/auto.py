@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REFERENCE_BASE = 32768
+LARGEST_GROUP = 4  # images a group of the minibatch deviation
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def auto_settings(resolution: int, gpus: int = 1) -> AutoSettings:
     batch = max(min(gpus * min(4096 // resolution, 32), 64), gpus)
     return AutoSettings(
         batch=batch,
-        mbstd_group=min(batch // gpus, 4),
+        mbstd_group=min(batch // gpus, LARGEST_GROUP),
         channel_base=REFERENCE_BASE if resolution >= 512 else REFERENCE_BASE // 2,
         lr=0.002 if resolution >= 1024 else 0.0025,
         gamma=auto_gamma(resolution, batch),

@@ -69,6 +69,8 @@ def discriminator_tally(options: StyleOptions, size: int) -> StyleTally:
 def training_cost(options: StyleOptions, size: int, networks: int) -> Cost:
     """Cost of training ``networks`` pairs one after the other: forward, backward and lazy second derivatives.
 
+    ``options`` are settled for ``size`` (:meth:`StyleOptions.at`).
+
     A step runs G twice (once without gradients) and D three times; a backward pass is two forward passes, one where
     weights get no gradient, and a pass of second derivatives is five.
     """
@@ -81,7 +83,8 @@ def training_cost(options: StyleOptions, size: int, networks: int) -> Cost:
     steps = options.steps * networks
     weights_mb = 4.0 * (COPIES_G * g.parameters + COPIES_D * d.parameters) / 2**20
     kept_mb = 4.0 * options.batch * (1 + SECOND_ORDER) * (g.kept + 2 * d.kept) / 2**20
-    return Cost(steps, 2.0 * steps * options.batch * a_step, weights_mb + kept_mb, weights_mb)
+    flops = 2.0 * steps * options.batch * a_step
+    return Cost(steps, flops, weights_mb + kept_mb, weights_mb, batch=options.batch)
 
 
 def _width(options: StyleOptions, side: int) -> int:

@@ -16,7 +16,7 @@ from generators._diffusion.phases import Phase, kept
 from generators.stylegan2_ada.model import StyleModel
 from generators.stylegan2_ada.networks import Discriminator, Generator
 from generators.stylegan2_ada.options import StyleOptions
-from generators.stylegan2_ada.shape import Shape
+from generators.stylegan2_ada.shape import Shape, stored_shape
 from generators.stylegan2_ada.training import Trainer
 
 States = tuple[dict[str, Any], dict[str, Any] | None]  # state dicts of generator and discriminator
@@ -29,6 +29,7 @@ def fit_model(options: StyleOptions, train: Images, ctx: Context) -> StyleModel:
     of another size or other classes.
     """
     check_size(train)
+    options = options.at(train.size[0])
     start = None if options.init_from is None else Start(options.init_from, options, train)
     shape = shape_of(options, train) if start is None else start.shape
     fit = _fit_each_class if options.per_class else _fit_once
@@ -95,14 +96,11 @@ class Start:
 
 def read_checkpoint(folder: str) -> dict[str, Any]:
     """The tree that ``save`` or ``bench import stylegan2`` wrote into ``folder``; raises ConfigError if it did not."""
+    stored_shape(folder)
     try:
-        tree = load_tree(Path(folder).expanduser())
-        Shape(**tree["shape"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"init_from {folder}: is no folder of a fitted stylegan2_ada (see `bench import stylegan2`): {error}"
-        ) from error
-    return tree  # type: ignore[no-any-return]
+        return load_tree(Path(folder).expanduser())  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"init_from {folder}: what is stored there is damaged: {error}") from error
 
 
 def _fit_once(

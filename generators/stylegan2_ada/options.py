@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from bench.contracts import Options
-from generators.stylegan2_ada.auto import auto_ema_kimg, auto_gamma
+from generators.stylegan2_ada.auto import LARGEST_GROUP, auto_ema_kimg, auto_gamma, auto_settings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Group = Literal["blit", "geometric", "colour"]
@@ -17,14 +17,18 @@ Group = Literal["blit", "geometric", "colour"]
 class StyleOptions(Options):
     """Networks, losses, augmentation, training and sampling; by default the ``cpu`` preset for 32 px.
 
+    What may be None is then the authors' automatic choice (see :func:`generators.stylegan2_ada.auto.auto_settings`) by
+    the resolution of the images and the number of GPUs; a choice that depends on the batch takes the one given.
+
     kimg              thousands of real images shown, repeats counted; 0 (with ``init_from``) trains nothing
-    batch             images a step
+    batch             images a step; may be None
+    gpus              among which a batch is shared: for the automatic choices alone
     z_dim, w_dim, mapping_layers  sizes of the latent spaces and the network between them
-    channel_base, channel_max  feature maps at resolution r: min(channel_base / r, channel_max)
+    channel_base, channel_max  feature maps at resolution r: min(channel_base / r, channel_max); the base may be None
     conv_clamp        bound of the values after each layer; None for none
-    mbstd_group       images whose standard deviation the discriminator sees together
-    lr                learning rate of both networks (Adam, beta 0 and .99)
-    gamma             weight of R1; None: 0.0002 R^2 / batch, the authors' automatic choice
+    mbstd_group       images whose standard deviation the discriminator sees together; may be None
+    lr                learning rate of both networks (Adam, beta 0 and .99); may be None
+    gamma             weight of R1; None: 0.0002 R^2 / batch
     r1_every, pl_every  steps between lazy regularisations of discriminator and generator; 0 for none
     pl_weight         weight of path length regularisation
     style_mixing      share of training images with two styles
@@ -49,15 +53,16 @@ class StyleOptions(Options):
     """
 
     kimg: NonNegativeFloat = 90.0
-    batch: PositiveInt = 32
+    batch: PositiveInt | None = 32
+    gpus: PositiveInt = 1
     z_dim: PositiveInt = 64
     w_dim: PositiveInt = 64
     mapping_layers: PositiveInt = 2
-    channel_base: PositiveInt = 512
+    channel_base: PositiveInt | None = 512
     channel_max: PositiveInt = 64
     conv_clamp: PositiveFloat | None = None
-    mbstd_group: PositiveInt = 4
-    lr: PositiveFloat = 0.003
+    mbstd_group: PositiveInt | None = 4
+    lr: PositiveFloat | None = 0.003
     gamma: NonNegativeFloat | None = 0.002
     r1_every: NonNegativeInt = 16
     pl_every: NonNegativeInt = 0
@@ -89,20 +94,26 @@ class StyleOptions(Options):
             raise ValueError("chain needs per_class: it starts the networks of later classes from that of the first")
         if self.kimg == 0 and self.init_from is None:
             raise ValueError("kimg 0 trains nothing: give init_from, the folder of a fitted generator")
-        if self.channel_base < self.channel_max and self.channel_base < 64:
+        if self.channel_base is not None and self.channel_base < min(self.channel_max, 64):
             raise ValueError(f"channel_base {self.channel_base} leaves no feature map: it is divided by the resolution")
         return self
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of each network, without the lazy regularisations."""
+        """Optimiser steps of each network, without the lazy regularisations. The batch must be settled (:meth:`at`)."""
+        assert self.batch is not None, "settle the options first: options.at(resolution)"
         return math.ceil(self.kimg * 1000 / self.batch)
 
-    def gamma_at(self, resolution: int) -> float:
-        """Weight of R1 for images of ``resolution`` pixels."""
-        return auto_gamma(resolution, self.batch) if self.gamma is None else self.gamma
-
-    @property
-    def ema_half_life(self) -> float:
-        """In thousands of images."""
-        return auto_ema_kimg(self.batch) if self.ema_kimg is None else self.ema_kimg
+    def at(self, resolution: int) -> Self:
+        """These options for images of ``resolution`` pixels: every None that stands for an automatic choice settled."""
+        auto = auto_settings(resolution, self.gpus)
+        batch = self.batch or auto.batch
+        choices = {
+            "batch": auto.batch,
+            "mbstd_group": max(1, min(batch // self.gpus, LARGEST_GROUP)),
+            "channel_base": auto.channel_base,
+            "lr": auto.lr,
+            "gamma": auto_gamma(resolution, batch),
+            "ema_kimg": auto_ema_kimg(batch),
+        }
+        return self.model_copy(update={name: v for name, v in choices.items() if getattr(self, name) is None})

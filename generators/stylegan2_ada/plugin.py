@@ -118,10 +118,17 @@ class StyleGAN2ADA(FittedGenerator["StyleModel"]):
         return {"kimg": steps * batch / 1000, "batch": batch}
 
     def cost(self, n: int, size: int) -> Cost:
-        """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number; two classes if one each."""
-        from generators.stylegan2_ada.cost import training_cost
+        """Cost of ``fit`` on images of ``size`` x ``size`` pixels, whatever their number; two classes if one each.
 
-        return training_cost(self.config, size, 2 if self.config.per_class else 1)
+        With ``init_from`` of the networks there; raises ConfigError where there are none.
+        """
+        from generators.stylegan2_ada.cost import training_cost
+        from generators.stylegan2_ada.shape import settled_sizes
+
+        options = self.config.at(size)
+        if options.init_from is not None:
+            options = options.model_copy(update=settled_sizes(options.init_from))
+        return training_cost(options, size, 2 if options.per_class else 1)
 
     def _rebuild(self, state: dict[str, Any]) -> StyleModel:
         """From what ``save`` or ``bench import stylegan2`` wrote; sizes are read there, not in the options."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.contracts import Options
+from bench.errors import ConfigError
+from bench.trees import load_plain
 
 if TYPE_CHECKING:
     from generators.stylegan2_ada.networks import Discriminator, Generator
@@ -55,3 +58,21 @@ class Shape(Options):
             conv_clamp=self.conv_clamp,
             mbstd_group=self.mbstd_group,
         )
+
+
+def stored_shape(folder: str) -> Shape:
+    """Sizes of the networks that ``save`` or ``bench import stylegan2`` wrote into ``folder``.
+
+    Raises ConfigError if it did not; no weights are read.
+    """
+    try:
+        return Shape(**load_plain(Path(folder).expanduser(), "shape"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"init_from {folder}: is no folder of a fitted stylegan2_ada (see `bench import stylegan2`): {error}"
+        ) from error
+
+
+def settled_sizes(folder: str) -> dict[str, Any]:
+    """The options that a network in ``folder`` settles when training goes on from it."""
+    return stored_shape(folder).model_dump(exclude={"resolution", "c_dim"})

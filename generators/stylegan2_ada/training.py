@@ -50,14 +50,14 @@ def lazy_adam(module: nn.Module, lr: float, every: int, betas: tuple[float, floa
 
 
 class Trainer:
-    """All that changes in training, and the step that changes it."""
+    """All that changes in training, and the step that changes it. ``options`` are settled for the images' size."""
 
     def __init__(
         self, options: StyleOptions, g: Generator, d: Discriminator, train: Images, c_dim: int, ctx: Context
     ) -> None:
         self.options, self.ctx, self.c_dim = options, ctx, c_dim
         self.g, self.d = g.to(ctx.device).train(), d.to(ctx.device).train()
-        self.ema = RampedEma(self.g, options.batch, options.ema_half_life * 1000, options.ema_rampup)
+        self.ema = RampedEma(self.g, options.batch, options.ema_kimg * 1000, options.ema_rampup)
         self.g_adam = lazy_adam(self.g, options.lr, options.pl_every)
         self.d_adam = lazy_adam(self.d, options.lr, options.r1_every)
         self.paths = PathLength()
@@ -69,7 +69,7 @@ class Trainer:
             batch=options.batch,
             every=options.ada_every,
         )
-        self.gamma = options.gamma_at(train.size[0])
+        self.gamma = options.gamma
         self.pixels = PixelTensor(train.pixels, ctx.device)
         self.labels = torch.from_numpy(train.labels)
         self.draw = BatchRows(train.labels, options.batch, balanced=options.balanced and c_dim > 0)

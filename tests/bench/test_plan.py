@@ -147,6 +147,20 @@ def test_memory_and_disk_are_told_where_the_speed_is_not_known(tmp_path: Path) -
     assert of_drawn.basis.endswith("operations, speed unknown")
 
 
+def test_a_fit_without_a_step_tells_no_time_of_drawing(tmp_path: Path) -> None:
+    """Networks taken as they are: kimg 0 of a checkpoint, whose cost is asked of its sizes; or of one that is gone."""
+    from bench.trees import save_tree
+
+    shape = {"resolution": 16, "z_dim": 8, "c_dim": 2, "w_dim": 8, "mapping_layers": 2, "channel_base": 128,
+             "channel_max": 8, "conv_clamp": None, "mbstd_group": 4}  # fmt: skip
+    save_tree(tmp_path / "given", {"shape": shape})
+    for place in ("given", "gone"):
+        options = {"kimg": 0, "init_from": str(tmp_path / place)}
+        meta = {"plugin": "generators.stylegan2_ada:StyleGAN2ADA@2", "name": "sample 9", "config": options}
+        drawn = Planned("sample", "sample 9", "k", False, {**meta, "stage": "sample"}, options, 9)
+        assert Estimator(tmp_path, "cpu", "fp32", 16).cost(drawn).basis == "not known"
+
+
 def test_stated_cost_of_gone_plugins_is_unknown() -> None:
     assert stated_cost("no_such_module:X@1", {}, 10, 32) is None
     assert stated_cost("generators.ldm:LatentDiffusion@1", {"no_such_option": 1}, 10, 32) is None

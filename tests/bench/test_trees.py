@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.trees import load_tree, save_tree
+from bench.trees import load_plain, load_tree, save_tree
 
 
 def test_optimiser_states_come_back_to_the_bit(tmp_path: Path) -> None:
@@ -54,3 +54,12 @@ def test_all_kinds_of_leaves(tmp_path: Path) -> None:
 def test_an_object_that_cannot_be_stored_is_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="set at /a/b"):
         save_tree(tmp_path, {"a": {"b": {1, 2}}})
+
+
+def test_plain_branches_are_read_alone(tmp_path: Path) -> None:
+    save_tree(tmp_path, {"shape": {"side": 16, "clamp": None}, "weights": [torch.ones(2)], 3: 1})
+    (tmp_path / "tensors.safetensors").unlink()
+    assert load_plain(tmp_path, "shape") == {"side": 16, "clamp": None}
+    for absent in ("other", "weights"):
+        with pytest.raises(KeyError):
+            load_plain(tmp_path, absent)

@@ -13,10 +13,11 @@ from bench.capabilities import CanEstimate, CanInvert, CanMapStyles, HasInputs
 from bench.context import StageContext
 from bench.contracts import Images
 from bench.errors import ConfigError, DataError, StageError
+from bench.operations import OperationCounter
 from bench.testing import tiny_images
 from generators.stylegan2_ada import StyleGAN2ADA
 from generators.stylegan2_ada.auto import auto_settings
-from generators.stylegan2_ada.cost import discriminator_tally, generator_tally
+from generators.stylegan2_ada.cost import discriminator_tally, generator_tally, training_cost
 from generators.stylegan2_ada.fitting import build_pair, shape_of
 from generators.stylegan2_ada.projection import invert
 from generators.stylegan2_ada.training import RampedEma, Trainer, lazy_adam
@@ -234,10 +235,49 @@ def test_automatic_settings() -> None:
     assert auto_settings(32, 1).batch == 32
     assert auto_settings(32, 8).batch == 64
     assert auto_settings(1024, 1).batch == 4
-    paper = StyleGAN2ADA.Config(**StyleGAN2ADA.presets["paper"])
-    assert (paper.batch, paper.channel_base, paper.gamma_at(256)) == (one.batch, one.channel_base, one.gamma)
+    paper = StyleGAN2ADA.Config(**StyleGAN2ADA.presets["paper"]).at(256)
+    for name in ("batch", "mbstd_group", "channel_base", "lr", "gamma", "ema_kimg"):
+        assert getattr(paper, name) == getattr(one, name), name
     assert paper.steps * paper.batch == 20_000_000
-    assert paper.ema_half_life == one.ema_kimg
+
+
+AUTOMATIC = dict.fromkeys(("batch", "mbstd_group", "channel_base", "lr", "gamma", "ema_kimg"))
+
+
+@pytest.mark.parametrize(("resolution", "gpus"), [(32, 1), (256, 1), (512, 4), (1024, 8)])
+def test_what_is_none_is_the_automatic_choice(resolution: int, gpus: int) -> None:
+    settled, auto = options(**AUTOMATIC, gpus=gpus).at(resolution), auto_settings(resolution, gpus)
+    assert {name: getattr(settled, name) for name in AUTOMATIC} == {name: getattr(auto, name) for name in AUTOMATIC}
+    small = options(**{**AUTOMATIC, "batch": 2}, gpus=gpus).at(resolution)
+    assert (small.gamma, small.ema_kimg) == (0.0002 * resolution**2 / 2, 0.625), "follow the batch that is given"
+    assert small.mbstd_group == max(1, min(4, 2 // gpus))
+
+
+@pytest.mark.parametrize("preset", sorted(StyleGAN2ADA.presets))
+def test_what_is_given_stays(preset: str) -> None:
+    """Every preset trains with the numbers it always had, but for gamma and average, which were automatic before."""
+    given = StyleGAN2ADA.Config(**StyleGAN2ADA.presets[preset])
+    settled = given.at(64).model_dump()
+    for name, value in given.model_dump().items():
+        if value is not None:
+            assert settled[name] == value, name
+    changed = {name for name, value in given.model_dump().items() if settled[name] != value}
+    assert changed == ({"gamma", "ema_kimg"} if preset in ("gpu", "paper") else set())
+
+
+def test_automatic_settings_reach_fit_and_cost(tmp_path: Path) -> None:
+    changes = {**AUTOMATIC, "kimg": 0.064, "channel_max": 8}
+    model = fitted(tmp_path, **changes)
+    auto = auto_settings(16)
+    assert model.model.shape.channel_base == auto.channel_base
+    assert model.model.shape.mbstd_group == auto.mbstd_group
+    cost = model.cost(40, 16)
+    assert (cost.steps, cost.batch) == (2, auto.batch)
+    explicit = {name: getattr(auto, name) for name in AUTOMATIC}
+    same = fitted(tmp_path / "explicit", **{**changes, **explicit})
+    labels = np.array([0, 1, 1])
+    drawn = [m.sample(labels, StageContext(0, tmp_path)) for m in (model, same)]
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_presets_are_valid_and_cost_more_from_one_to_the_next() -> None:
@@ -252,6 +292,27 @@ def test_cost_counts_parameters_and_work() -> None:
     g, d = generator_tally(paper, 256), discriminator_tally(paper, 256)
     assert g.parameters == pytest.approx(23_191_522, rel=0.01)
     assert d.parameters == pytest.approx(24_001_089, rel=0.01)
+
+
+@pytest.mark.parametrize("lazy", [{}, {"r1_every": 1}, {"pl_every": 1}], ids=["plain", "R1", "path length"])
+def test_stated_work_of_a_step_is_what_torch_counts(lazy: dict[str, int], tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"augment": (), "style_mixing": 0.0, "r1_every": 0, "pl_every": 0, **lazy}
+    step = trainer(tmp_path, tiny_images(8, 32), channel_base=1024, channel_max=64, **changes)
+    rng = torch.Generator().manual_seed(0)
+    with OperationCounter() as counter:
+        step.step(0, rng)
+    one_step = step.options.model_copy(update={"kimg": step.options.batch / 1000})
+    assert counter.total == pytest.approx(training_cost(one_step, 32, 1).flops, rel=0.02)
+
+
+def test_cost_of_going_on_is_that_of_the_networks_there(tmp_path: Path) -> None:
+    fitted(tmp_path / "work", kimg=0.008, channel_base=512, z_dim=16).save(tmp_path / "first")
+    on = StyleGAN2ADA(options(init_from=str(tmp_path / "first")))
+    same, other = StyleGAN2ADA(options(channel_base=512, z_dim=16)), StyleGAN2ADA(options())
+    assert on.cost(1, 16) == same.cost(1, 16)
+    assert on.cost(1, 16).flops > other.cost(1, 16).flops
+    with pytest.raises(ConfigError, match="is no folder of a fitted stylegan2_ada"):
+        StyleGAN2ADA(options(init_from=str(tmp_path))).cost(1, 16)
 
 
 @pytest.mark.parametrize(
