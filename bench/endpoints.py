@@ -138,7 +138,7 @@ def _compared(
     rows: NDArray[np.int64],
 ) -> tuple[list[ComparisonRecord], dict[str, EstimateRecord]]:
     """Differences of all ``pairs`` on ``rows`` of ``test``, and the mean of the first endpoint of each arm: a stage."""
-    from bench.metrics import VERSION
+    from bench.stats import VERSION
 
     def measure(seed: int) -> dict[str, Any]:
         from bench.stats import compare_endpoints, minimum_detectable_difference, resample_endpoints
@@ -150,7 +150,7 @@ def _compared(
             found[name] = resample_endpoints(y, scores, groups, endpoints, arm.cuts, REPLICATES, measure_seed())
         compared = [
             {"endpoint": endpoint, "arm": arm, "versus": versus, "estimate": _estimate(d, len(rows), endpoint),
-             "p": d.p, "minimum_detectable_difference": float(minimum_detectable_difference(d.se))}
+             "p": d.p, "minimum_detectable_difference": float(minimum_detectable_difference(d.wide_se))}
             for (endpoint, arm, versus), d in compare_endpoints(found, pairs, measure_seed()).items()
         ]  # fmt: skip
         first = endpoints[0]
@@ -162,7 +162,7 @@ def _compared(
     inputs: dict[str, Any] = {"test": test.key, "positive": positive, "pairs": [list(pair) for pair in pairs]}
     inputs |= {"arms": {name: arm.keys for name, arm in arms.items()}, **more}
     config = {"endpoints": list(endpoints), "replicates": REPLICATES}
-    result = bench.json_stage("compare", title, f"bench.metrics@{VERSION}", config, inputs, measure)
+    result = bench.json_stage("compare", title, f"bench.stats@{VERSION}", config, inputs, measure)
     seeds = len(next(iter(arms.values())).keys)
     compared = [ComparisonRecord(**row, n_seeds=seeds) for row in result["rows"]]
     return compared, {name: EstimateRecord(**e) for name, e in result["means"].items()}

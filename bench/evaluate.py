@@ -237,7 +237,7 @@ def compare(
     keys: list[str],
 ) -> dict[str, Any]:
     """AUC of arm ``a`` minus arm ``b`` (scores [N, K] per seed): estimate, p and minimum detectable difference."""
-    from bench.metrics import VERSION
+    from bench.stats import VERSION
 
     def measure(seed: int) -> dict[str, Any]:
         from bench.stats import minimum_detectable_difference, two_level_bootstrap
@@ -253,13 +253,13 @@ def compare(
         return {
             "estimate": vars(estimate),
             "p": found.p,
-            "mdd": float(minimum_detectable_difference(found.se)),
+            "mdd": float(minimum_detectable_difference(found.wide_se)),
         }
 
     inputs = {"predictions": keys, "test": test.key, "positive": positive}
     config = {"replicates": bench.config.replicates}
     result: dict[str, Any] = bench.json_stage(
-        "compare", "compare arms", f"bench.metrics@{VERSION}", config, inputs, measure
+        "compare", "compare arms", f"bench.stats@{VERSION}", config, inputs, measure
     )
     return result
 

@@ -96,7 +96,7 @@ def wrong_cells(
     """(cell, message) for each part of ``stated`` that ``found`` is not, over ``seeds`` and ``n`` images."""
     width = slack * (found.high - found.low)
     tail = 0.0 if not slack else 6 * math.sqrt(1 / replicates)  # a p from other draws: six binomial standard errors
-    mdd = float(minimum_detectable_difference(found.se))
+    mdd = float(minimum_detectable_difference(found.wide_se))
     cells = {
         "estimate.value": (stated.estimate.value, found.value, 0.0),
         "estimate.low": (stated.estimate.low, found.low, width),

@@ -48,8 +48,10 @@ class Measured:
 
     def interval(self) -> tuple[float, float]:
         """95 % limits: normal on both parts of the error, t with few seeds, within [0, 1]."""
+        from bench.stats.checks import t_quantile
+
         case, (variance, freedom) = self.case_variance, self.seed_part
-        half = _t_quantile(1 - ALPHA / 2, _freedom(case, variance, freedom)) * math.sqrt(case + variance)
+        half = t_quantile(1 - ALPHA / 2, _freedom(case, variance, freedom)) * math.sqrt(case + variance)
         return max(0.0, self.value - half), min(1.0, self.value + half)
 
 
@@ -183,13 +185,3 @@ def _two_sided(t: Float, freedom: Float) -> Float:
     mirrored = finite.T
     p[mirrored] = p.T[mirrored]
     return np.minimum(p, 1.0)
-
-
-def _t_quantile(p: float, freedom: float) -> float:
-    from bench.stats.checks import normal_quantile
-
-    if math.isinf(freedom):
-        return normal_quantile(p)
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, p))

@@ -14,6 +14,7 @@ from bench.contracts import Estimate
 from bench.errors import ConfigError
 from bench.metrics.arrays import Features, Float, features, in_canonical_order, same_width
 from bench.metrics.frechet import distance_of, moments
+from bench.stats.checks import t_quantile
 
 LEAST = 20
 
@@ -47,7 +48,7 @@ def frechet_infinity(
         for b in range(blocks)
     ]
     se = float(np.sqrt((blocks - 1) * np.var(left)))
-    half = _t_quantile(blocks - 1) * se
+    half = t_quantile(0.975, blocks - 1) * se
     sides = "synthetic side" if fixed_reference else "both sides"
     method = f"intercept over 1/n, {points} nested subsets of {sides}; delete-a-block jackknife, {blocks} blocks, t"
     extra = {"se": se, "slope": slope, "n_reference": len(x), "seed": seed}
@@ -74,9 +75,3 @@ def _extrapolated(x: Features, y: Features, points: int, smallest: float, fixed_
 def _line(x: Float, y: Float) -> tuple[float, float]:
     slope = float(np.sum((x - x.mean()) * (y - y.mean())) / np.sum((x - x.mean()) ** 2))
     return float(y.mean() - slope * x.mean()), slope
-
-
-def _t_quantile(degrees: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.975))

@@ -38,8 +38,12 @@ from bench.stats.roc import (
 )
 from bench.stats.two_level import ArmDifference, over_seeds, two_level_bootstrap
 
+VERSION = "2"
+"""Part of the key of every comparison: raised where the same predictions would give other numbers."""
+
 __all__ = [
     "AUC",
+    "VERSION",
     "ArmDifference",
     "Bootstrapped",
     "MacroAUC",

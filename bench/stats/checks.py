@@ -77,3 +77,12 @@ def normal_quantile(p: float) -> float:
     if not (math.isfinite(p) and 0 < p < 1):
         raise ConfigError(f"a probability strictly between 0 and 1 is needed, got {p}")
     return NormalDist().inv_cdf(p)
+
+
+def t_quantile(p: float, freedom: float) -> float:
+    """Quantile at ``p`` of Student's t with ``freedom`` > 0 degrees of freedom; normal if they are infinite."""
+    if math.isinf(freedom):
+        return normal_quantile(p)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, p))

@@ -129,7 +129,7 @@ def compare(record: Record, folder: Path, arm: str, versus: str) -> ComparisonRe
 
     found = two_level_bootstrap(y, scores(arm), scores(versus), groups=groups, replicates=REPLICATES, seed=0)
     estimate = EstimateRecord(value=found.value, low=found.low, high=found.high, n=len(y), method="two-level bootstrap")
-    mdd = minimum_detectable_difference(found.se)
+    mdd = minimum_detectable_difference(found.wide_se)
     return ComparisonRecord(
         endpoint="auc", arm=arm, versus=versus, estimate=estimate, p=found.p, p_adjusted=float(holm([found.p])[0]),
         correction="Holm", n_seeds=len(record.seeds), minimum_detectable_difference=mdd, primary=True,

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from bench import stats
 from bench.errors import ConfigError, DataError, UndefinedMetric
@@ -156,6 +157,22 @@ class TestTwoLevel:
         expected = np.hypot(found.per_seed.std(ddof=1) / np.sqrt(10), found.case_se)
         assert found.seed_se > found.case_se
         assert found.se == pytest.approx(expected, rel=0.12)
+
+    @pytest.mark.parametrize("seeds", [3, 5, 10])
+    def test_few_seeds_find_no_more_than_chance(self, seeds):
+        """Equal arms whose trainings differ by more than test sets do: a difference in 5 % of runs, not in 10 to 20."""
+        rng, runs = np.random.default_rng(seeds), 1000
+        y = np.arange(120) % 4 == 0
+        found = plain = 0
+        for _ in range(runs):
+            base = rng.normal(size=120) + 1.5 * y
+            a, b = (base + 0.8 * rng.normal(size=(seeds, 1)) * y for _ in range(2))
+            one = stats.two_level_bootstrap(y, a, b, replicates=400)
+            found += not one.low <= 0 <= one.high
+            plain += abs(one.value) > 1.96 * one.se
+        assert binomtest(found, runs, 0.05).pvalue > 0.001
+        if seeds <= 5:  # the plain error finds too much: what is tested here makes a difference
+            assert binomtest(plain, runs, 0.05, alternative="greater").pvalue < 0.001
 
     def test_bad_arms(self):
         y, a, b = self.arms(2, 0.0)
