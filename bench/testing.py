@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import registry
 from bench.ability_checks import AbilityChecks
-from bench.capabilities import CanEstimate, NeedsHeldOut
+from bench.capabilities import CanAbridge, CanEstimate, NeedsHeldOut
 from bench.contracts import Classifier, Generator, Images, Labels
 from bench.errors import BenchError
 from bench.testkit import KilledError, RehearsalContext, on_disk, pickles, same, scratch, tiny_images
@@ -223,6 +223,24 @@ class GeneratorContract(AbilityChecks, _FittedContract):
             raise unittest.SkipTest("a control may give the same images always")
         one, other = (self.draw(self.fitted(), self.labels, seed) for seed in (0, 1))
         assert (one != other).any(axis=(1, 2, 3)).all(), "some images are the same for two seeds"
+
+    def test_images_do_not_depend_on_how_many_are_drawn_at_a_time(self) -> None:
+        option, config = getattr(self.cls, "drawing_option", "sampling_batch"), self.config()
+        usual = getattr(config, option, None)
+        if usual is None:
+            raise unittest.SkipTest("no option says how many images are drawn at a time")
+        other = type(config).model_validate({**config.model_dump(), option: 5 if usual != 5 else 6})
+        with scratch() as folder:
+            loaded = self.cls.load(self._saved(folder / "model"), other)
+        apart = np.abs(self.draw(self.fitted(), self.labels).astype(int) - self.draw(loaded, self.labels)).max()
+        assert apart <= 1, f"with {option} {getattr(other, option)} in place of {usual} images differ by {apart} levels"
+
+    def test_a_short_fit_has_options_of_its_own(self) -> None:
+        model = self.make()
+        if not isinstance(model, CanAbridge):
+            raise unittest.SkipTest("its options steps and batch, if any, make a fit short")
+        options = {**self.config().model_dump(), **model.short_fit(2, 8)}
+        type(self.config()).model_validate(options)
 
     def test_a_label_that_is_no_class_is_refused(self) -> None:
         for wrong in (2, -1):

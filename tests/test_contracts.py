@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from bench import registry
-from bench.contracts import ClassifierBase, Context, GeneratorBase, Images, Labels
+from bench.contracts import ClassifierBase, Context, GeneratorBase, Images, Labels, Options
 from bench.errors import ConfigError
 from bench.testing import CONTRACTS, ClassifierContract, GeneratorContract, check_plugin
 from tests.findings import finding
@@ -144,6 +144,23 @@ class NeverAsksForTheState(ResumesWrongly):
             ctx.checkpoint(i + 1, lambda: {"nothing": 0})
 
 
+class DrawsByBatch(Blend):
+    """Noise of the place in a batch instead of the place among all images."""
+
+    class Config(Options):
+        sampling_batch: int = 4
+
+    def sample(self, labels: Labels, ctx: Context, hints: Images | None = None) -> Any:
+        size = self.config.sampling_batch
+        found = [super(DrawsByBatch, self).sample(labels[i : i + size], ctx) for i in range(0, len(labels), size)]
+        return np.concatenate(found)
+
+
+class ShortensWhatIsNotThere(Blend):
+    def short_fit(self, steps: int, batch: int) -> dict[str, int]:
+        return {"steps": steps}
+
+
 class Crashes(Blend):
     def fit(self, train: Images, ctx: Context) -> None:
         raise RuntimeError("out of paint")
@@ -165,6 +182,8 @@ class Crashes(Blend):
         (TorchPickles, "nothing stored is a pickle", "save wrote weights.pth"),
         (ResumesWrongly, "a killed fit goes on where it was", "a fit resumed at 3 differs"),
         (NeverAsksForTheState, "a killed fit goes on where it was", "did not ask ctx.latest"),
+        (DrawsByBatch, "images do not depend on how many are drawn at a time", "sampling_batch 5 in place of 4"),
+        (ShortensWhatIsNotThere, "a short fit has options of its own", "Extra inputs are not permitted"),
         (Crashes, "the same seed gives the same images", "RuntimeError: out of paint (test_contracts.py:"),
     ],
 )

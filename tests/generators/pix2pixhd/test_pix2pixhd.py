@@ -14,6 +14,7 @@ from bench.context import StageContext
 from bench.contracts import Images
 from bench.errors import ConfigError, DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
+from bench.testkit import RehearsalContext, scratch
 from generators.pix2pixhd import Pix2PixHD
 
 PLAIN = {"instances": "none"}
@@ -37,6 +38,33 @@ class TestContractWithoutStyles(GeneratorContract):
 
     plugin = Pix2PixHD
     options = {"styles": 0, "ema": 0.0}
+
+
+class TestContractWithAttributes(GeneratorContract):
+    """The same with the masks of a lesion and five dermoscopic attributes, as isic2018_task12 gives them."""
+
+    plugin = Pix2PixHD
+
+    def train(self) -> Images:
+        images = super().train()
+        lesion, rng = np.asarray(images.masks), np.random.default_rng(0)
+        # Each attribute is a part of the lesion, some are absent, and some images have none at all.
+        blocks = rng.random((len(images), 4, 4, 5)).repeat(4, axis=1).repeat(4, axis=2) < 0.3
+        present = rng.random((len(images), 1, 1, 5)) < 0.6
+        attributes = np.where(blocks & present & (lesion > 127), 255, 0).astype(np.uint8)
+        return replace(images, masks=np.concatenate([lesion, attributes], axis=3), key="")
+
+    def test_attributes_are_drawn_over(self) -> None:
+        with scratch() as folder:
+            ctx, images = RehearsalContext(folder), self.train().take(np.arange(6))
+            masks = np.asarray(images.masks)
+            assert masks.shape == (6, 16, 16, 6)
+            bare = np.where(np.arange(6) == 0, masks, 0).astype(np.uint8)
+            shown, without = (self.fitted().paint(m, images.labels, ctx) for m in (masks, bare))
+        some = (masks[..., 1:] > 0).any(axis=(1, 2, 3))
+        assert some.any()
+        assert (shown != without).any(axis=(1, 2, 3))[some].all(), "an attribute changes nothing"
+        np.testing.assert_array_equal(shown[~some], without[~some])
 
 
 def fitted(folder: Path, train: Images | None = None, **options: Any) -> tuple[Pix2PixHD, StageContext]:

@@ -20,6 +20,7 @@ from generators.stylegan2_ada.command import app
 from generators.stylegan2_ada.importing import import_weights
 from generators.stylegan2_ada.model import image_latents
 from generators.stylegan2_ada.networks import Discriminator, Generator
+from tests.bench.cli.command import bench
 
 SIZES: dict[str, Any] = {"img_resolution": 32, "channel_base": 256, "channel_max": 24}
 
@@ -122,3 +123,20 @@ def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:
     torch.save(networks()[0].state_dict(), tmp_path / "w.pt")
     with pytest.raises(DataError, match="is not empty"):
         import_weights(tmp_path / "w.pt", tmp_path)
+
+
+def test_the_command_imports_and_the_printed_folder_draws(tmp_path: Path) -> None:
+    """As a person calls it: another process, found by its entry point."""
+    g, d = networks()
+    torch.save(both(g, d), tmp_path / "pair.pt")
+    done = bench("import", "stylegan2", str(tmp_path / "pair.pt"), "--conv-clamp", "0")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "pair-stylegan2_ada"
+    assert str(folder) in done.stdout.replace("\n", "")
+    model = StyleGAN2ADA.load(folder, StyleGAN2ADA.Config())
+    assert model.model.shape.conv_clamp is None
+    assert model.sample(np.array([0, 1]), StageContext(0, tmp_path)).shape == (2, 32, 32, 3)
+    again = bench("import", "stylegan2", str(tmp_path / "pair.pt"))
+    assert again.returncode == 3, "an error of data"
+    assert "is not empty" in again.stderr
+    assert "Traceback" not in again.stderr
