@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -283,6 +285,42 @@ def test_energy_is_read_from_the_counter(tmp_path: Path, monkeypatch: pytest.Mon
     assert meter.joules() == 2.5
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("0\n")
     assert meter.joules() is None  # wrapped around
+
+
+class FakeNVML(ModuleType):
+    """The driver's library, which is on machines with a GPU alone: ``millijoules`` of the board with ``uuid``."""
+
+    def __init__(self, uuid: str, millijoules: list[int]) -> None:
+        super().__init__("pynvml")
+        self.uuid, self.millijoules = uuid, millijoules
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid != self.uuid:
+            raise LookupError("not found")
+        return f"handle of {uuid}"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
+        assert handle == f"handle of {self.uuid}"
+        return self.millijoules.pop(0)
+
+
+@pytest.mark.parametrize("told", ["GPU-12ab", "12ab"], ids=["with prefix", "as torch says it"])
+def test_energy_of_a_gpu_is_that_of_the_board_in_use(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=told))
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNVML("GPU-12ab", [1000, 3500]))
+    meter = EnergyMeter("cuda:1")
+    assert meter.source == "NVML"
+    assert meter.joules() == 2.5
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNVML("GPU-other", [1000, 3500]))
+    assert EnergyMeter("cuda").joules() is None, "another board's energy is not told"
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    meter = EnergyMeter("cuda")
+    assert (meter.joules(), meter.source) == (None, "")
 
 
 def test_operations_are_counted_in_inference_mode_too() -> None:
