@@ -10,12 +10,13 @@ import numpy as np
 
 from bench import evaluate
 from bench.contracts import Images
+from bench.figures import amounts_plot, has_amounts
 from bench.ledger import Lineage
 from bench.record import Record
 from bench.workbench import Workbench
 from bench.world import World
 
-FAMILIES = "hard cases and their children"
+FAMILIES, AMOUNTS = "hard cases and their children", "AUC over amounts"
 
 
 def draw_pictures(
@@ -27,12 +28,12 @@ def draw_pictures(
     record: Record,
     folder: Path,
 ) -> None:
-    """ROC and reliability curves, and for each seed of ``samples`` a sample grid and the closest pairs.
+    """ROC and reliability curves, AUC over amounts, for each seed of ``samples`` a sample grid and the closest pairs.
 
     ``judged``: arm -> judgement, one mapping a seed. For each seed of ``rounds`` hard cases beside what was made for
     them. The names of the files go into ``record.files``.
     """
-    record.files.update(_names(samples, rounds))
+    record.files.update(_names(samples, rounds, amounts=has_amounts(record)))
     (folder / "figures").mkdir(exist_ok=True)
     stamp = folder / "figures" / "drawn-from.json"
     made_from = json.dumps(sorted(s.key for s in record.stages))
@@ -40,6 +41,8 @@ def draw_pictures(
     if stamp.exists() and stamp.read_text() == made_from and all(path.exists() for path in wanted):
         return
     _curves(world, judged, record, folder)
+    if AMOUNTS in record.files:
+        amounts_plot(folder / record.files[AMOUNTS], record)
     for seed, sample in samples.items():
         _samples(bench, world, seed, sample, record, folder)
     for seed, lineages in rounds.items():
@@ -47,8 +50,9 @@ def draw_pictures(
     stamp.write_text(made_from)
 
 
-def _names(samples: Iterable[int], rounds: Iterable[int]) -> dict[str, str]:
+def _names(samples: Iterable[int], rounds: Iterable[int], *, amounts: bool) -> dict[str, str]:
     names = {"ROC curves": "figures/roc.png", "reliability curves": "figures/reliability.png"}
+    names |= {AMOUNTS: "figures/amounts.png"} if amounts else {}
     for seed in samples:
         names[f"samples, seed {seed}"] = f"figures/samples-seed{seed}.png"
         names[f"closest pairs, seed {seed}"] = f"figures/closest-seed{seed}.png"

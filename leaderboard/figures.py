@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.format import number
-from leaderboard import curves
+from leaderboard import curves, sweeps
 from leaderboard.board import Line, TrackBoard
 from leaderboard.gate import COPY_LIMIT, COPY_RATE
 from leaderboard.load import Entry
@@ -14,11 +14,9 @@ from leaderboard.markup import Html, join
 from leaderboard.rows import Source
 from leaderboard.svg import SERIES, Plot, around, root
 
-POINTS, NAMED = 200, 14  # more marks than this say nothing in a scatter; more names cover it
+POINTS, NAMED = 200, 14  # more marks than this say nothing in a scatter; more places with names cover it
+MARK, HERE = 8.0, 3  # pixels that a mark takes; generators named at one place
 SHAPES = {"ceiling": "up", "floor": "down", "sentinel": "square", "control": "diamond"}
-RATIO_ARM = re.compile(
-    r"A(\d+(?:\.\d+)?)(-real)?"
-)  # of the protocol "augmented": synthetic (or repeated real) per real
 Series = Mapping[str, Sequence[curves.Point]]
 
 
@@ -28,18 +26,17 @@ def of_track(track: TrackBoard) -> Html:
     sources = {label(line): [line.row.sources[seed] for seed in line.row.seeds] for line in drawn}
     parts = [quality_and_memorization(track), *_judged(sources, track.data.positive)]
     rounds = {label(line): _rounds(line.row.entries, line.row.identity.arm) for line in drawn}
-    return join([*parts, ratio_curves(track.lines), round_curves(rounds)])
+    judged = [line for line in track.lines if line.row.status in ("ranked", "gated")]
+    return join([*parts, sweeps.of_lines(judged), round_curves(rounds)])
 
 
 def of_run(entry: Entry) -> Html:
-    """ROC, reliability, and curves over ratios and rounds of one run's arms."""
+    """ROC, reliability, and curves over amounts and rounds of one run's arms."""
     record = entry.record
     names = list(dict.fromkeys(arm.name for arm in record.arms))[:SERIES]
     sources = {name: [Source(entry, arm) for arm in record.arms if arm.name == name] for name in names}
     rounds = {name: _rounds([entry], name) for name in names}
-    ratios = _ratios([(arm.name, value) for arm in record.arms if (value := _auc(arm.metrics)) is not None])
-    figures = [*_judged(sources, record.data.positive), _ratio_plot(ratios)]
-    return join([*figures, round_curves(rounds)])
+    return join([*_judged(sources, record.data.positive), sweeps.of_run(entry), round_curves(rounds)])
 
 
 def chosen(lines: Sequence[Line]) -> list[Line]:
@@ -78,11 +75,35 @@ def quality_and_memorization(track: TrackBoard) -> Html:
         plot.rule(y=real.auc.value, label="best without synthetic images")
     for line in shown:
         _mark(plot, line)
-    for line in shown if len(shown) <= NAMED else ():
-        alone = sum(other.names[0] == line.names[0] for other in shown) == 1
-        words = line.names[0] if alone else f"{line.names[0]} · {line.names[2]}"
-        plot.name(line.cells[COPY_RATE].value or 0.0, line.auc.value or 0.0, words)
+    places = _places(plot, shown)
+    for place, lines in places if len(places) <= NAMED else ():
+        plot.name(*place, _names(lines, shown))
     return plot.html()
+
+
+def _places(plot: Plot, lines: Sequence[Line]) -> list[tuple[curves.Point, list[Line]]]:
+    """Lines by the place of their marks; marks that touch share the place of the first, since one name must do."""
+    found: list[tuple[curves.Point, list[Line]]] = []
+    for line in lines:
+        x, y = line.cells[COPY_RATE].value or 0.0, line.auc.value or 0.0
+        near = (of for (a, b), of in found if abs(plot.x(a) - plot.x(x)) < MARK and abs(plot.y(b) - plot.y(y)) < MARK)
+        members = next(near, None)
+        if members is None:
+            found.append(((x, y), [line]))
+        else:
+            members.append(line)
+    return found
+
+
+def _names(lines: Sequence[Line], shown: Sequence[Line]) -> list[str]:
+    """A generator a line, with its arms where it has several marks in the plot, entrants first; no more than a few."""
+    arms: dict[str, list[str]] = {}
+    for line in sorted(lines, key=lambda line: line.row.kind != "entrant"):
+        arms.setdefault(line.names[0], []).append(line.names[2])
+    times = Counter(line.names[0] for line in shown)
+    words = [name if times[name] == 1 else f"{name} · {', '.join(dict.fromkeys(of))}" for name, of in arms.items()]
+    more = len(words) - HERE
+    return words if more <= 1 else [*words[:HERE], f"and {more} more"]
 
 
 def _mark(plot: Plot, line: Line) -> None:
@@ -128,47 +149,6 @@ def _draw(plot: Plot, series: Series, *, dots: bool = False) -> Html:
         if points:
             plot.line(points, i, name, dots=dots)
     return plot.html() if any(series.values()) else Html("")
-
-
-def ratio_curves(lines: Sequence[Line]) -> Html:
-    """AUC over the amount of synthetic images: a curve for each generator and classifier with two ratios or more."""
-    groups: dict[tuple[str, str], list[tuple[str, float]]] = {}
-    for line in lines:
-        if line.auc.value is not None and line.row.status in ("ranked", "gated") and line.row.kind != "baseline":
-            groups.setdefault((line.names[0], line.names[3]), []).append((line.names[2], line.auc.value))
-    return _ratio_plot({" · ".join(key): _ratios(of).get("synthetic", []) for key, of in groups.items()})
-
-
-def _auc(metrics: Mapping[str, object]) -> float | None:
-    value = getattr(metrics.get("auc"), "value", None)
-    return float(value) if isinstance(value, float) else None
-
-
-def _ratios(named: Sequence[tuple[str, float]]) -> dict[str, list[curves.Point]]:
-    """(ratio, mean AUC) of the arms ``A0.5``, ``A1``, … and of their controls of repeated reals; C0 is ratio 0."""
-    sums: dict[str, dict[float, list[float]]] = {"synthetic": {}, "repeated real": {}}
-    for name, value in named:
-        found = RATIO_ARM.fullmatch(name)
-        if found:
-            sums["repeated real" if found[2] else "synthetic"].setdefault(float(found[1]), []).append(value)
-        elif name == "C0":
-            for kind in sums.values():
-                kind.setdefault(0.0, []).append(value)
-    means = {kind: sorted((ratio, sum(v) / len(v)) for ratio, v in of.items()) for kind, of in sums.items()}
-    return {kind: points for kind, points in means.items() if len([p for p in points if p[0] > 0]) > 1}
-
-
-def _ratio_plot(series: Series) -> Html:
-    known = {name: points for name, points in series.items() if points}
-    if not known:
-        return Html("")
-    everything = [point for points in known.values() for point in points]
-    top = max(x for x, _ in everything)
-    plot = Plot(
-        "AUC over the amount of synthetic images", "added images per real image", "AUC", (0.0, top),
-        around([y for _, y in everything], 0.02), description="Mean over seeds; ratio 0: trained on real images alone.",
-    )  # fmt: skip
-    return _draw(plot, dict(list(known.items())[:SERIES]), dots=True)
 
 
 def _rounds(entries: Sequence[Entry], arm: str) -> list[curves.Point]:

@@ -11,6 +11,7 @@ from leaderboard.markup import Html, join, tag, text
 
 Transform = Callable[[float], float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+LEADING, SHIFT = 12, 7  # pixels: from one line of words to the next; steps in which names give way to each other
 SERIES = 8  # colours and dashes in the style sheet: s0 … s7
 
 
@@ -22,6 +23,11 @@ def linear(value: float) -> float:
 def root(value: float) -> float:
     """Square root: room for small shares without leaving out zero."""
     return math.sqrt(max(0.0, value))
+
+
+def log(value: float) -> float:
+    """Logarithm: each doubling is equally long. Raises ValueError at zero and below."""
+    return math.log(value)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,17 @@ def path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
 
 
+@dataclass(frozen=True)
+class Datum:
+    """A value with its interval, None where it is not known; ``words`` show when it is pointed at."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    words: str = ""
+
+
 @dataclass
 class Plot:
     """Axes, lines, points and a legend. Sizes in CSS pixels of the drawing's own 420 by 300 frame."""
@@ -105,6 +122,30 @@ class Plot:
             self.parts += [f'<circle class="dot {name}" cx="{x:g}" cy="{y:g}" r="3"/>' for x, y in place]
         self.legend.append((name, label))
 
+    def curve(self, data: Sequence[Datum], series: int, label: str, *, shift: float = 0.0) -> None:
+        """A line through ``data`` with their intervals, all ``shift`` pixels to the right, beside other curves."""
+        place = [(round(self.x(d.x) + shift, 1), self.y(d.y)) for d in data]
+        name = f"s{series % SERIES}"
+        self.parts.append(f'<path class="line {name}" d="{path(place)}">{tag("title", label)}</path>')
+        for d, (x, y) in zip(data, place, strict=True):
+            whisker = "" if d.low is None or d.high is None else self._whisker(x, d.low, d.high, name)
+            dot = f'<circle class="dot {name}" cx="{x:g}" cy="{y:g}" r="3"/>'
+            self.parts.append(f"<g>{tag('title', d.words)}{whisker}{dot}</g>")
+        self.legend.append((name, label))
+
+    def _whisker(self, x: float, low: float, high: float, class_: str) -> str:
+        bottom, top = self.y(low), self.y(high)
+        ends = "".join(f"M{x - 3:g} {at:g}h6" for at in (bottom, top))
+        return f'<path class="whisker {class_}" d="M{x:g} {bottom:g}V{top:g}{ends}"/>'
+
+    def reference(self, y: float, low: float | None, high: float | None, label: str) -> None:
+        """A dashed line across the frame with its interval as a band behind everything, named in the legend."""
+        self.rule(y=y)
+        if low is not None and high is not None:
+            left, right, bottom, top = self.x.start, self.x.end, self.y(low), self.y(high)
+            self.parts.insert(0, f'<path class="band" d="M{left:g} {bottom:g}H{right:g}V{top:g}H{left:g}Z"/>')
+        self.legend.append(("rule", label))
+
     def bar(self, x: float, low: float, high: float, class_: str) -> None:
         """A vertical interval."""
         self.parts.append(f'<path class="bar {class_}" d="M{self.x(x):g} {self.y(low):g}V{self.y(high):g}"/>')
@@ -118,31 +159,40 @@ class Plot:
         )
 
     def label(self, x: float, y: float, words: str, anchor: str = "start", dx: float = 7, dy: float = 4) -> None:
-        """Words beside a place in the data."""
-        self._words(self.x(x) + dx, self.y(y) + dy, words, anchor)
+        """Words beside a place in the data; names of points keep off them."""
+        self._words(self.x(x) + dx, self.y(y) + dy, [words], anchor)
 
-    def name(self, x: float, y: float, words: str) -> None:
-        """Words beside a point, where no other name stands if there is such a place."""
+    def name(self, x: float, y: float, lines: Sequence[str]) -> None:
+        """Lines of words beside a point, within the frame and where no others stand if there is such a place."""
         right = self.x(x) < (self.x.start + self.x.end) * 0.6
-        sides = ((7, "start"), (-7, "end")) if right else ((-7, "end"), (7, "start"))
-        places = [(self.x(x) + dx, self.y(y) + dy, anchor) for dy in (4, -8, 16, 28, -20) for dx, anchor in sides]
-        boxes = [(place, _box(*place, len(words))) for place in places]
-        free = [place for place, box in boxes if not any(_overlap(box, other) for other in self.taken)]
-        (at_x, at_y, anchor) = free[0] if free else places[0]
-        self.taken.append(_box(at_x, at_y, anchor, len(words)))
-        self._words(at_x, at_y, words, anchor)
+        sides = ((9, "start"), (-9, "end")) if right else ((-9, "end"), (9, "start"))
+        first = self.y(y) + 4 - LEADING * (len(lines) - 1) / 2
+        shifts = sorted((SHIFT * i for i in range(-6, 7)), key=lambda dy: (abs(dy), -dy))
+        places = [(self.x(x) + dx, first + dy, anchor) for dy in shifts for dx, anchor in sides]
+        (at_x, at_y, anchor) = next((place for place in places if self._is_free(_box(*place, lines))), places[0])
+        self._words(at_x, at_y, lines, anchor)
 
-    def _words(self, at_x: float, at_y: float, words: str, anchor: str) -> None:
-        self.parts.append(f'<text class="note" x="{at_x:g}" y="{at_y:g}" text-anchor="{anchor}">{text(words)}</text>')
+    def _is_free(self, box: Box) -> bool:
+        within = box[0] >= self.x.start and box[2] <= self.width and box[1] >= 0 and box[3] <= self.y.start
+        return within and not any(_overlap(box, other) for other in self.taken)
+
+    def _words(self, at_x: float, at_y: float, lines: Sequence[str], anchor: str) -> None:
+        self.taken.append(_box(at_x, at_y, anchor, lines))
+        self.parts += [
+            f'<text class="note" x="{at_x:g}" y="{at_y + LEADING * i:g}" text-anchor="{anchor}">{text(words)}</text>'
+            for i, words in enumerate(lines)
+        ]
 
     def rule(self, *, x: float | None = None, y: float | None = None, label: str = "") -> None:
         """A dashed reference line across the frame."""
         if y is not None:
             at = f"M{self.x.start:g} {self.y(y):g}H{self.x.end:g}"
-            self.label(self.x_range[1], y, label, "end", dx=-2, dy=-4)
+            if label:
+                self.label(self.x_range[1], y, label, "end", dx=-2, dy=-4)
         else:
             at = f"M{self.x(x or 0.0):g} {self.y.end:g}V{self.y.start:g}"
-            self.label(x or 0.0, self.y_range[1], label, dx=3, dy=9)
+            if label:
+                self.label(x or 0.0, self.y_range[1], label, dx=3, dy=9)
         self.parts.insert(0, f'<path class="rule" d="{at}"/>')
 
     def diagonal(self) -> None:
@@ -176,11 +226,11 @@ class Plot:
         return [*out, f'<text class="axis" {turned}>{text(self.y_label)}</text>']
 
 
-def _box(x: float, y: float, anchor: str, letters: int) -> Box:
-    """The room that a word takes, about: letters of the drawings are 6 wide and 10 high."""
-    width = 6.0 * letters
+def _box(x: float, y: float, anchor: str, lines: Sequence[str]) -> Box:
+    """The room that lines of words take, about: letters of the drawings are 6 wide and 10 high."""
+    width = 6.0 * max(map(len, lines))
     left = x if anchor == "start" else x - width
-    return left, y - 9, left + width, y + 2
+    return left, y - 9, left + width, y + 2 + LEADING * (len(lines) - 1)
 
 
 def _overlap(a: Box, b: Box) -> bool:

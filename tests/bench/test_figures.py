@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench.contracts import Images
-from bench.figures import closest_pairs, reliability_plot, roc_plot, sample_grid
+from bench.figures import amounts_plot, canvas, closest_pairs, has_amounts, reliability_plot, roc_plot, sample_grid
 from bench.figures.curves import GRID, _band, _sensitivity, calibration_bins
 from bench.figures.grids import enlarge
+from bench.record import ArmRecord, ComparisonRecord, EstimateRecord, PluginRecord, Record
+from tests.bench.records import example
 
 CLASSES = ("nevus", "melanoma")
 
@@ -128,6 +131,81 @@ def test_calibration_bins_keep_every_image_and_ties_together() -> None:
     assert len(calibration_bins(y.astype(float), np.full(500, 0.5), 10)[2]) == 1
 
 
+def swept(seeds: int) -> Record:
+    """Ratios 0.5 and 2 beside C0; each arm 0.01 above that before it, each seed 0.002 above that before it."""
+    record = example()
+    record.protocol = PluginRecord(name="augmented", cls="protocols.augmented:Augmented", version="1", config={})
+
+    def estimate(value: float, half: float) -> EstimateRecord:
+        return EstimateRecord(value=value, low=value - half, high=value + 2 * half)
+
+    aucs = {"C0": 0.80, "A0.5": 0.81, "A2": 0.82, "Abal": 0.9}
+    record.arms = [
+        ArmRecord(name=name, seed=seed, metrics={"auc": estimate(auc + 0.002 * seed, 0.03)})
+        for name, auc in aucs.items() for seed in range(seeds)
+    ]  # fmt: skip
+    record.comparisons = [
+        ComparisonRecord(endpoint="auc", arm=name, versus="C0", estimate=estimate(auc - 0.8, 0.004))
+        for name, auc in aucs.items() if name != "C0"
+    ]  # fmt: skip
+    return record
+
+
+def bars(axes: Any) -> list[list[tuple[float, ...]]]:
+    """(amount, value, lower, upper limit) of each curve with bars."""
+    found = []
+    for container in axes.containers:
+        line, _, (limits,) = container.lines
+        segments = [tuple(segment[:, 1]) for segment in limits.get_segments()]
+        found.append([(*place, *ends) for place, ends in zip(line.get_xydata().tolist(), segments, strict=True)])
+    return found
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_amounts_are_drawn_with_the_intervals_of_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(canvas, "_write", lambda fig, path: drawn.append(fig))
+    amounts_plot(tmp_path / "a.png", swept(seeds))
+    top, below = drawn[0].axes
+    middle = 0.002 * (seeds - 1) / 2
+    (aucs,), (gains,) = bars(top), bars(below)
+    expected = [(x, v + middle, v + middle - 0.03, v + middle + 0.06) for x, v in ((0, 0.8), (0.5, 0.81), (2, 0.82))]
+    assert aucs == [pytest.approx(row) for row in expected]
+    assert gains == [pytest.approx((x, v, v - 0.004, v + 0.008)) for x, v in ((0.5, 0.01), (2, 0.02))]
+    dots = [tuple(line.get_xydata()[0]) for line in top.lines if line.get_marker() == "."]
+    each = [(x, v + 0.002 * seed) for x, v in ((0, 0.8), (0.5, 0.81), (2, 0.82)) for seed in range(seeds)]
+    assert dots == ([] if seeds == 1 else [pytest.approx(dot) for dot in each])
+    (rule,) = [line for line in top.lines if line.get_label().startswith("C0")]
+    assert rule.get_ydata()[0] == pytest.approx(0.8 + middle)
+    (low, high) = top.get_ylim()
+    assert low < 0.77 + middle
+    assert high > 0.88 + middle
+    assert [label.get_text() for label in below.get_xticklabels()] == ["0", "0.5", "2"]
+
+
+def test_saturation_is_written_below_the_amounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = swept(1)
+    told = {"0": 0.02, "0.5": 0.01, "2": 0.0}
+    record.ledger = [{"event": "saturation", "seed": 0, "split": "val_select", "n": 75, "best": 2, "saturated_at": 0.5,
+                      "auc": told, "minimum_detectable_difference": told}]  # fmt: skip
+    drawn: list[Any] = []
+    monkeypatch.setattr(canvas, "_write", lambda fig, path: drawn.append(fig))
+    amounts_plot(tmp_path / "a.png", record)
+    words = " ".join(text.get_text() for part in drawn[0].subfigs for text in part.texts).replace("\n", " ")
+    assert "Saturation: from ratio 0.5 on not told apart from the best, ratio 2." in words
+    assert "Judged on val_select (75 images)" in words
+
+
+def test_a_record_without_amounts_has_no_such_picture(tmp_path: Path) -> None:
+    assert has_amounts(swept(1))
+    assert not has_amounts(example())
+    with pytest.raises(ValueError, match="no amounts"):
+        amounts_plot(tmp_path / "a.png", example())
+    assert not list(tmp_path.iterdir())
+
+
 def draw_all(folder: Path) -> None:
     folder.mkdir()
     one_class = (np.zeros(50, np.int64), np.linspace(0, 1, 50))
@@ -137,6 +215,7 @@ def draw_all(folder: Path) -> None:
     real, synthetic, train = lesions(6, 1), lesions(6, 2), lesions(10, 3)
     sample_grid(folder / "grid.png", real, synthetic, np.arange(6), train, seed=4)
     closest_pairs(folder / "pairs.png", synthetic, train, np.zeros((6, 2), np.int64), np.ones(6))
+    amounts_plot(folder / "amounts.png", swept(2))
 
 
 def test_equal_input_gives_equal_bytes_without_dates(tmp_path: Path) -> None:
@@ -146,7 +225,7 @@ def test_equal_input_gives_equal_bytes_without_dates(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
         with Image.open(path) as picture:
             assert set(picture.info) <= {"dpi"}
-    assert len(list((tmp_path / "a").iterdir())) == 4
+    assert len(list((tmp_path / "a").iterdir())) == 5
 
 
 def test_user_style_is_neither_used_nor_changed(tmp_path: Path) -> None:
