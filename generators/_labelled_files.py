@@ -1,4 +1,4 @@
-"""Labelled image files as somebody left them: class subfolders, or a CSV with the columns file and label."""
+"""Labelled image files as somebody left them: class subfolders, or a CSV with the columns file (or image) and label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bench.pixels import UInt8, chunks
 
 BLOCK = 512
 SHOWN = 20  # damaged files that an error names
+FILE_COLUMNS = ("file", "image")
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class LabelledFiles:
 def find_files(path: Path, table: Path | None = None) -> LabelledFiles:
     """The labelled images of ``path``: a folder, zip or tar of CLASS/image, or a CSV beside its images.
 
-    ``table``: a CSV (columns file, label; file relative to ``path``) in place of class subfolders.
+    ``table``: a CSV in place of class subfolders: columns label, and file or, as for data sets, image, relative to
+    ``path``; the suffix may be left out.
     Raises :class:`DataError` for a place that is not there, images outside class folders, and rows without a file.
     """
     path = path.expanduser()
@@ -115,27 +118,41 @@ def _of_folders(source: Source) -> LabelledFiles:
     if loose := [n for n in names if len(PurePosixPath(n).parts) < 2]:
         raise DataError(
             f"{source.path / loose[0]}: lies in no class folder; sort the images into CLASS/, or name a CSV with the "
-            "columns file and label"
+            "columns file (or image) and label"
         )
     return LabelledFiles(source, names, told, [str(source.path / t) for t in told])
 
 
 def _of_table(source: Source, table: Path) -> LabelledFiles:
-    rows = read_table(table, ("file", "label"))
+    rows = read_table(table, ("label",))
     if not rows:
         raise DataError(f"{table}: lists no image")
-    there, seen = set(source.names()), dict[str, str]()
+    column = next((c for c in FILE_COLUMNS if c in rows[0]), None)
+    if column is None:
+        raise DataError(f"{table}: no column 'file' or 'image'; it has {', '.join(c for c in rows[0] if c != 'line')}")
+    there, seen = _by_stem(source.names()), dict[str, str]()
     for row in rows:
-        row["file"] = row["file"].removeprefix("./")
-        if not row["file"] or not row["label"]:
-            raise DataError(f"{table}, line {row['line']}: {'label' if row['file'] else 'file'} is empty")
-        if row["file"] not in there:
-            raise DataError(f"{table}, line {row['line']}: {source.path / row['file']} is not there")
-        if first := seen.get(row["file"]):
-            raise DataError(f"{table}, lines {first} and {row['line']}: {row['file']} is listed twice")
-        seen[row["file"]] = row["line"]
+        wanted, place = row[column].removeprefix("./"), f"{table}, line {row['line']}"
+        if not wanted or not row["label"]:
+            raise DataError(f"{place}: {'label' if wanted else column} is empty")
+        if wanted not in there:
+            raise DataError(f"{place}: {source.path / wanted} is not there")
+        if (found := there[wanted]) is None:
+            raise DataError(f"{place}: there are several images {source.path / wanted}: add the suffix")
+        if first := seen.get(found):
+            raise DataError(f"{table}, lines {first} and {row['line']}: {found} is listed twice")
+        seen[found] = row["line"]
     places = [f"{table}, line {row['line']}" for row in rows]
-    return LabelledFiles(source, [r["file"] for r in rows], [r["label"] for r in rows], places)
+    return LabelledFiles(source, list(seen), [r["label"] for r in rows], places)
+
+
+def _by_stem(names: Sequence[str]) -> dict[str, str | None]:
+    """Files by name, and images also without their suffix; None where that fits several."""
+    images = [n for n in names if PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES]
+    stems = [str(PurePosixPath(n).with_suffix("")) for n in images]
+    counts = Counter(stems)
+    short = {stem: name if counts[stem] == 1 else None for stem, name in zip(stems, images, strict=True)}
+    return {**short, **{name: name for name in names}}
 
 
 def _existing(table: Path, root: Path) -> Path:

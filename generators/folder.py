@@ -23,7 +23,7 @@ COPIED = 1024  # images copied at once
 class FolderOptions(Options):
     """Where the images are and what their classes are called.
 
-    path     folder, zip or tar of CLASS/image, or a CSV (columns file, label) beside its images
+    path     folder, zip or tar of CLASS/image, or a CSV (columns file or image, and label) beside its images
     table    such a CSV for the images of path, here or in path; empty for class subfolders
     classes  names used there -> class names of the task, where they differ; several may become one
     reuse    give images again once all of their class were given; else asking for more than there are is an error

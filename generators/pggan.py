@@ -92,7 +92,8 @@ class PGGAN(LatentGenerator):
             "ema": 0.999,
             "sampling_batch": 256,
         },
-        # 600,000 images a fade and a phase (section 2), 512 latents and widths 512 to 64 (table 2), EMA 0.999.
+        # 512 latents and widths 512 to 64 (table 2), EMA 0.999. 600,000 images a fade and a phase, three
+        # quarters of those that the paper gives its networks of 1,024 px (appendix A.1: 800,000).
         "paper": {
             **PAPER,
             "fade": 18_750,

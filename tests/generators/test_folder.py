@@ -117,6 +117,25 @@ def test_a_table_beside_the_images_or_named_apart(place: Path, ctx: StageContext
     np.testing.assert_array_equal(*drawn)
 
 
+def test_tables_of_data_sets_are_read_too(place: Path, ctx: StageContext) -> None:
+    """With the columns of --data folder:DIR,TABLE.csv, where the suffix may be left out and other columns follow."""
+    files = sorted(p.relative_to(place).with_suffix("").as_posix() for p in place.rglob("*.png"))
+    labels, drawn = np.array([0, 1, 1, 0]), []
+    for column, suffix in (("image", ""), ("image", ".png"), ("file", ".png")):
+        table = place / f"{column}{suffix}.csv"
+        with table.open("w", newline="") as stream:
+            rows = [(f, f + suffix, f.split("/")[0]) for f in files]
+            csv.writer(stream).writerows([("group", column, "label"), *rows])
+        generator = made(place, table=str(table))
+        generator.fit(tiny_images(3), ctx)
+        drawn.append(generator.sample(labels, ctx))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    shutil.copy(place / f"{files[0]}.png", place / f"{files[0]}.jpg")
+    with pytest.raises(DataError, match=r"image\.csv, line 2: there are several images .*: add the suffix"):
+        made(place, table=str(place / "image.csv")).fit(tiny_images(3), ctx)
+
+
 def test_other_names_can_be_told(tmp_path: Path, ctx: StageContext) -> None:
     place = write_images(tmp_path / "made", tiny_images(4, size=16, classes=3), ("nv", "mel", "bkl"))
     generator = made(place, classes={"nv": "other", "bkl": "other", "mel": "melanoma"})
@@ -161,7 +180,13 @@ def _table(text: str) -> Any:
         (_missing, "", r"no image of class 'melanoma': add a folder \(or rows\) called 'melanoma' or '1'"),
         (_loose, "", r"stray\.png: lies in no class folder"),
         (_damaged, "", r"1 unusable images: .*other/0002\.png: truncated or damaged"),
-        (_table("image,label\na,0\n"), "labels.csv", r"no column 'file'"),
+        (_table("picture,label\na,0\n"), "labels.csv", r"no column 'file' or 'image'; it has picture, label"),
+        (_table("image,label\na,0\n"), "labels.csv", r"labels\.csv, line 2: .*made/a is not there"),
+        (
+            _table("image,label\nother/0000,0\nother/0000.png,0\n"),
+            "labels.csv",
+            r"lines 2 and 3: .* listed twice",
+        ),
         (_table("file,label\nother/0000.png,9\n"), "labels.csv", r"labels\.csv, line 2: '9' is no class"),
         (_table("file,label\nother/nothing.png,0\n"), "labels.csv", r"line 2: .*other/nothing\.png is not there"),
         (_table("file,label\n" + "other/0000.png,0\n" * 2), "labels.csv", r"lines 2 and 3: .* listed twice"),
