@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.cli import app
+from bench.config import RunConfig
 from protocols.arms import SETS
 
 SMALL = ("data.options.n_train=300", "data.options.n_test=60", "data.resolution=16")
@@ -66,3 +68,14 @@ def test_a_set_that_cannot_be_is_named(
 ) -> None:
     assert called(folder, *arguments) == 2
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_run_takes_the_set_too_and_its_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[RunConfig, str]] = []
+    monkeypatch.setattr("bench.cli.run.carry_out", lambda config, command, **display: given.append((config, command)))
+    with pytest.raises(SystemExit):
+        app(["run", "--preset", "smoke", "--protocol", "adversarial", "--arms", "full"], prog_name="bench")
+    ((config, command),) = given
+    options: Any = config.plugin("protocol")[1]
+    assert set(options.controls) == NAMES["full"]
+    assert "--arms full" in command
