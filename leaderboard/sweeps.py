@@ -35,7 +35,7 @@ MORE_ARMS = ("ratios", "sizes", "size", "fractions", "balance", "positives", "cl
 MARGIN = 0.04  # of the axis on either side of the outermost amounts
 ROOM = 30  # pixels from one amount written at the axis to the next
 APART = 5.0  # pixels between intervals at one amount
-PAIRED = "All arms share their test images: differences between them are surer than these intervals."
+PAIRED = "All arms share their test images: whether two differ is told by their paired difference, not by overlap."
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,8 @@ def _heights(cells: Iterable[Cell]) -> list[float]:
 def _saturated(drawn: Sequence[Drawn]) -> list[str]:
     """What the records say of saturation, for each curve, and on which images."""
     told = [(d, events) for d in drawn if (events := d.events)]
-    words = [
-        (f"{d.name}: " if len(drawn) > 1 else "") + saturation_words(events, d.curve.sweep) for d, events in told
-    ]  # fmt: skip
+    several = sum(not d.curve.repeated for d in drawn) > 1
+    words = [(f"{d.name}: " if several else "") + saturation_words(events, d.curve.sweep) for d, events in told]
     limits = saturation_limits([event for _, events in told for event in events])
     return [f"Saturation: {'; '.join(words)}.", limits] if words else []
 
