@@ -20,13 +20,14 @@ COLUMNS = 8
 class SampleGrids:
     """PNG files ``grids/step-000500.png`` in the stage's work folder, every ``BENCH_GRID_EVERY`` steps; then stored.
 
-    ``draw(labels, ctx)``: the averaged model's images uint8 [M, H, W, 3]. Each row of a grid is a class. Random
-    numbers of the training are set back afterwards: with grids or without, the same model is trained.
+    ``draw(labels, ctx)``: the averaged model's images uint8 [M, H, W, 3]. Each row of a grid is a class; ``of`` comes
+    before the step in the names, where several networks are trained one after the other. Random numbers of the
+    training are set back afterwards: with grids or without, the same model is trained.
     """
 
-    def __init__(self, ctx: Context, num_classes: int, draw: Callable[[Labels, Context], UInt8]) -> None:
+    def __init__(self, ctx: Context, num_classes: int, draw: Callable[[Labels, Context], UInt8], of: str = "") -> None:
         self.every = settings().grid_every if processes.is_first() else 0
-        self.draw, self.classes, self.ctx = draw, num_classes, ctx
+        self.draw, self.classes, self.ctx, self.of = draw, num_classes, ctx, f"{of}-" if of else ""
 
     def at(self, step: int) -> None:
         """Draw a grid if one is due after ``step`` (from 1)."""
@@ -39,7 +40,7 @@ class SampleGrids:
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with torch.random.fork_rng(devices):
             pixels = self.draw(labels, quiet)
-        write_grid(folder / f"step-{step:06d}.png", pixels, COLUMNS)
+        write_grid(folder / f"{self.of}step-{step:06d}.png", pixels, COLUMNS)
 
 
 def write_grid(path: Path, pixels: UInt8, columns: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.contracts import Context, Images
-from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from bench.contracts import Context, Images, Labels
+from bench.loop import BatchRows, Ema, PixelTensor, autocast, placed, seed_all, train_loop
+from bench.pixels import UInt8
+from bench.training.grids import SampleGrids
 from generators._dcgan.networks import Discriminator, Generator, PerClass
 from generators._diffusion.augment import random_symmetry
+from generators._gan.model import LatentModel
 
 if TYPE_CHECKING:
     from generators.dcgan import DCGANOptions
@@ -27,8 +31,8 @@ class Pair:
     def __init__(self, options: DCGANOptions, side: int, classes: int, device: str) -> None:
         widths = options.widths(side)
         self.options, self.device = options, device
-        self.generator = Generator(options.latent, widths, options.kernel, classes).to(device)
-        self.discriminator = Discriminator(widths, options.kernel, classes).to(device)
+        self.generator = placed(Generator(options.latent, widths, options.kernel, classes), device)
+        self.discriminator = placed(Discriminator(widths, options.kernel, classes), device)
         self.average = Ema(self.generator, options.ema) if options.ema else None
         adam: dict[str, Any] = {"lr": options.lr, "betas": (options.beta1, 0.999), "fused": True}
         self.of_generator = torch.optim.Adam(self.generator.parameters(), **adam)
@@ -55,13 +59,16 @@ class Pair:
         right = ((on_real > 0).float().mean() + (on_fake < 0).float().mean()) / 2
         return {"loss": of_d.detach(), "generator": of_g.detach(), "right": right.detach()}
 
-    def settled(self, y: Tensor, rng: torch.Generator) -> nn.Module:
-        """The generator to keep, its batch norm statistics taken anew over latents; ``y`` int64 [n]: labels to draw.
+    def kept(self) -> nn.Module:
+        """The generator that is drawn from: the averaged one where there is one."""
+        return self.generator if self.average is None else self.average.module
+
+    def settled(self, generator: nn.Module, y: Tensor, rng: torch.Generator) -> nn.Module:
+        """``generator`` with batch norm statistics taken anew over latents; ``y`` int64 [n]: labels to draw.
 
         Averaged weights never saw the statistics that training kept, which are of other weights (Izmailov et al.
         2018, arXiv:1803.05407, section 3.2). Afterwards an image does not depend on its batch.
         """
-        generator = self.generator if self.average is None else self.average.module
         norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
@@ -103,14 +110,29 @@ def train_dcgan(options: DCGANOptions, train: Images, side: int, ctx: Context) -
             x = random_symmetry(pixels[rows], options.augment, rng).float() / 127.5 - 1.0
             z = torch.randn(options.batch, options.latent, generator=rng).to(ctx.device)
             told.append(pair.step(x, labels[rows].to(ctx.device), z, ctx))
+        grids.at(i + 1)
         return {name: torch.stack([t[name] for t in told]).mean() for name in told[0]}
 
+    asked = torch.tensor(seen) if options.balanced else labels
+
+    def settled(generators: Iterable[nn.Module]) -> nn.Module:
+        """``generators``, one a pair, as the network that is drawn from; they change."""
+        rng = torch.Generator().manual_seed(ctx.seed)
+        found = [
+            pair.settled(generator, labels[rows] if apart else asked, rng)
+            for pair, generator, rows in zip(pairs, generators, own, strict=True)
+        ]
+        return PerClass(found, seen) if apart else found[0]
+
+    def drawn(rows: Labels, quiet: Context) -> UInt8:
+        z = np.random.default_rng(quiet.seed).standard_normal((len(rows), options.latent), dtype=np.float32)
+        network = settled(copy.deepcopy(pair.kept()) for pair in pairs)
+        return LatentModel(network, side, options.latent, seen, len(rows)).sample(z, np.asarray(seen)[rows], quiet)
+
+    grids = SampleGrids(ctx, len(seen), drawn)
     parts = {f"{name}{k}": part for k, pair in enumerate(pairs) for name, part in pair.parts().items()}
     train_loop(ctx, options.steps, parts, step)
-    rng = torch.Generator().manual_seed(ctx.seed)
-    asked = torch.tensor(seen) if options.balanced else labels
-    kept = [pair.settled(labels[rows] if apart else asked, rng) for pair, rows in zip(pairs, own, strict=True)]
-    return PerClass(kept, seen) if apart else kept[0]
+    return settled(pair.kept() for pair in pairs)
 
 
 def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:

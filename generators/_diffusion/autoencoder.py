@@ -8,15 +8,18 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Context, Images
-from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from bench.loop import BatchRows, Ema, PixelTensor, autocast, placed, seed_all, train_loop
+from bench.training.accumulation import MicroBatches
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.codecs import Bands, LatentCodec, to_float, whitening_of
 from generators._diffusion.latent_options import LatentOptions
-from generators._diffusion.networks import build_autoencoder, placed
+from generators._diffusion.networks import build_autoencoder
 from generators._diffusion.sharpening import Adversary, Perceptual
 from generators._diffusion.training import Optimiser
 
 ENCODING_BATCH = 256
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Images [B, 3, H, W], their coarse colours, their detail [B, C, h, w], and noise of its latents."""
 
 
 def build(options: LatentOptions) -> Any:
@@ -64,13 +67,23 @@ def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: 
     draw = BatchRows(train.labels, options.ae_batch, balanced=False)
     perceptual = Perceptual(options.perceptual_net, train.size, ctx.device) if options.perceptual_weight else None
     adversary = Adversary(options, train.size, ctx.device) if options.adversarial_weight else None
+    micro = MicroBatches(autoencoder.parameters(), options.ae_batch, tell=getattr(ctx, "note", None))
 
-    def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
+    def drawn(rng: torch.Generator) -> Batch:
         x = to_float(random_symmetry(source[draw(rng)], options.augment, rng))
         coarse, detail = bands.split(x)
+        sides = (side // options.reduction for side in detail.shape[2:])
+        # As a sample of the encoder's own output: in its precision, from the global generator.
+        dtype = torch.bfloat16 if ctx.precision == "bf16" else None
+        noise = torch.randn(len(x), options.latent_channels, *sides, dtype=dtype, device=x.device)
+        return x, coarse, detail, noise
+
+    def losses(batch: Batch) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """(reconstructions, loss of them, loss of latents, both and more by name); the losses are means."""
+        x, coarse, detail, noise = batch
         with autocast(ctx):
             posterior = autoencoder.encode(detail).latent_dist
-            z = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+            z = posterior.mean + posterior.std * noise
             decoded = autoencoder.decode(z).sample
         size = (x.shape[2], x.shape[3])
         made = bands.join(coarse, decoded.float(), size)
@@ -81,14 +94,34 @@ def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: 
             distance = perceptual(made, x)
             reconstruction = reconstruction + options.perceptual_weight * distance
             told["lpips"] = distance.detach()
-        loss = reconstruction + options.kl_weight * kl
-        if adversary is not None:
-            loss = loss + adversary.loss(made, reconstruction, autoencoder.decoder.conv_out.weight, i)
+        return made, reconstruction, options.kl_weight * kl, told
+
+    def plainly(batch: Batch, i: int) -> dict[str, Tensor]:
+        """One update, in parts where memory asks for it: no image sees another one."""
+        sums: dict[str, Tensor] = {}
+
+        def part(rows: slice) -> Tensor:
+            _, reconstruction, kl, told = losses((batch[0][rows], batch[1][rows], batch[2][rows], batch[3][rows]))
+            if rows.start == 0:  # also once more, where memory did not suffice
+                sums.clear()
+            share = (rows.stop - rows.start) / options.ae_batch
+            sums.update({name: sums.get(name, 0.0) + share * value for name, value in told.items()})
+            return reconstruction + kl
+
+        return {"loss": optimiser.update(lambda: micro.backward(part), i), **sums}
+
+    def against(adversary: Adversary, batch: Batch, i: int) -> dict[str, Tensor]:
+        """One update of both; the whole batch at once, over which the discriminator normalises and is balanced."""
+        made, reconstruction, kl, told = losses(batch)
+        loss = reconstruction + kl + adversary.loss(made, reconstruction, autoencoder.decoder.conv_out.weight, i)
         optimiser.step(loss, i)
+        return {"loss": loss.detach(), **told, "discriminator": adversary.step(made, batch[0], i)}
+
+    def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
+        batch = drawn(rng)
+        told = plainly(batch, i) if adversary is None else against(adversary, batch, i)
         ema.update(autoencoder)
-        if adversary is not None:
-            told["discriminator"] = adversary.step(made, x, i)
-        return {"loss": loss.detach(), **told}
+        return told
 
     parts = {"autoencoder": autoencoder, "ema": ema, "optimiser": optimiser.adamw}
     if adversary is not None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generators._diffusion.networks import placed
+from bench.loop import placed
 
 
 class Codec(Protocol):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.contracts import Context, Images
 from bench.loop import BatchRows, PixelTensor, seed_all, train_loop
+from bench.training.accumulation import MicroBatches
 from generators._diffusion.model import DiffusionModel
 from generators._diffusion.training import DenoisingLoss, Optimiser
 
@@ -37,10 +38,7 @@ def finetune(model: DiffusionModel, images: Images, replay: Images, ctx: Context
     loss_of = DenoisingLoss(options, model.codec, model.num_classes, ctx)
     draw = _Mixture(images, replay, options.batch, options.finetune_replay, ctx)
 
-    def loss(rng: torch.Generator) -> Tensor:
-        return loss_of(trained, *draw(rng), rng)
-
-    _train(trained, loss, options.finetune_steps, options.finetune_lr, options.grad_clip, ctx)
+    _train(trained, loss_of, draw, options.finetune_steps, options.finetune_lr)
     merged = trained.merge_and_unload() if low_rank else trained
     model.unet = merged.eval().requires_grad_(False)
 
@@ -62,10 +60,7 @@ def learn_token(model: DiffusionModel, images: Images, ctx: Context) -> None:
     loss_of = DenoisingLoss(options, model.codec, model.num_classes, ctx)
     draw = _Mixture(images, images, options.batch, 0.5, ctx)
 
-    def loss(rng: torch.Generator) -> Tensor:
-        return loss_of(unet, *draw(rng), rng)
-
-    _train(unet, loss, options.token_steps, options.token_lr, options.grad_clip, ctx)
+    _train(unet, loss_of, draw, options.token_steps, options.token_lr)
     with torch.no_grad():
         model.unet.get_parameter("class_embedding.weight").copy_(weight)
 
@@ -78,16 +73,17 @@ def with_low_rank(unet: nn.Module, rank: int) -> Any:
     return get_peft_model(cast(Any, unet), config)
 
 
-def _train(module: nn.Module, loss_of: Any, steps: int, lr: float, clip: float, ctx: Context) -> None:
+def _train(module: nn.Module, loss_of: DenoisingLoss, draw: _Mixture, steps: int, lr: float) -> None:
+    options, ctx = loss_of.options, loss_of.ctx
     parameters = [p for p in module.parameters() if p.requires_grad]
     warmup = round(WARMUP * steps)
     # No weight decay: it would pull the weights of rows and layers that the images say nothing of.
-    optimiser = Optimiser(parameters, lr=lr, steps=steps, warmup=warmup, decay=0.0, clip=clip)
+    optimiser = Optimiser(parameters, lr=lr, steps=steps, warmup=warmup, decay=0.0, clip=options.grad_clip)
+    micro = MicroBatches(parameters, options.batch, tell=getattr(ctx, "note", None))
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
-        loss = loss_of(rng)
-        optimiser.step(loss, i)
-        return {"loss": loss.detach()}
+        batch = loss_of.drawn(*draw(rng), rng)
+        return {"loss": optimiser.update(lambda: micro.backward(lambda rows: loss_of.of(module, batch, rows)), i)}
 
     module.train()
     train_loop(ctx, steps, {"module": module, "optimiser": optimiser.adamw}, step)

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from bench.contracts import Context, Images, Labels
 from bench.errors import ConfigError, DataError
-from bench.loop import autocast
+from bench.loop import autocast, placed
 from bench.pixels import PixelArray, UInt8, chunks
 from generators._diffusion.codecs import Codec, to_float, to_uint8
-from generators._diffusion.networks import placed, plain_config
+from generators._diffusion.networks import plain_config
 from generators._diffusion.noise import ForwardProcess, steps_from
 from generators._diffusion.options import DiffusionOptions
 from generators._diffusion.sampling import Predict, denoised, trailing_timesteps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, UNet2DModel
 from torch import nn
 
@@ -56,15 +55,6 @@ def build_autoencoder(
         scaling_factor=1.0,
     )
     return autoencoder
-
-
-def placed(module: Any, device: str) -> Any:
-    """``module`` on ``device`` in the faster memory layout.
-
-    channels_last pays for tensor cores; on the CPU its group norm costs more than its convolutions gain (2x in all).
-    """
-    on_cuda = torch.device(device).type == "cuda"
-    return module.to(device, memory_format=torch.channels_last if on_cuda else torch.contiguous_format)
 
 
 def norm_groups(channels: tuple[int, ...]) -> int:

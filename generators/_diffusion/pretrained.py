@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from bench.contracts import Context
 from bench.errors import ConfigError
+from bench.loop import placed
 from generators._diffusion.autoencoder import ENCODING_BATCH
 from generators._diffusion.codecs import mixed, whitening_of
 from generators._diffusion.latent_options import LatentOptions
-from generators._diffusion.networks import build_unet, placed, plain_config
+from generators._diffusion.networks import build_unet, plain_config
 from generators._diffusion.options import DiffusionOptions
 from generators._pretrained.place import loaded, loading
 

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import Context, Images
-from bench.loop import BatchRows, PixelTensor, autocast, seed_all, train_loop
+from bench.loop import BatchRows, PixelTensor, autocast, placed, seed_all, train_loop
 from bench.training.accumulation import MicroBatches
 from bench.training.grids import SampleGrids
 from bench.training.settings import settings
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.averaging import averaged
 from generators._diffusion.codecs import Codec, to_float
-from generators._diffusion.networks import placed
 from generators._diffusion.noise import ForwardProcess, stratified_timesteps
 from generators._diffusion.options import DiffusionOptions, learning_rate_factor
 

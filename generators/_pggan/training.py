@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.contracts import Context, Images
-from bench.loop import BatchRows, Ema, PixelTensor, seed_all, train_loop
+from bench.contracts import Context, Images, Labels
+from bench.loop import BatchRows, Ema, PixelTensor, placed, seed_all, train_loop
+from bench.pixels import UInt8
+from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
+from generators._gan.model import LatentModel
 from generators._pggan.growth import Stage
 from generators._pggan.networks import Critic, Generator, enlarged, faded
 
@@ -35,6 +39,24 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, s
     return excess.square().mean()
 
 
+class Grown(nn.Module):
+    """``network`` at a ``stage`` of its growth: (z [B, L], y [B]) -> images of the side of that stage."""
+
+    def __init__(self, network: nn.Module, stage: Stage) -> None:
+        super().__init__()
+        self.network, self.stage = network, stage
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        x: Tensor = self.network(z, y, self.stage)
+        return x
+
+    def drawn(self, latent: int, labels: Labels, ctx: Context) -> UInt8:
+        """One image for each of ``labels`` int64 [M], of latents that ``ctx.seed`` fixes, whatever the stage."""
+        z = np.random.default_rng(ctx.seed).standard_normal((len(labels), latent), dtype=np.float32)
+        seen = np.unique(labels).tolist()
+        return LatentModel(self, self.stage.side, latent, seen, len(labels)).sample(z, labels, ctx)
+
+
 def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -> nn.Module:
     """The averaged generator trained on ``train``, on the CPU; resumes from ``ctx`` in any stage of growth.
 
@@ -42,8 +64,8 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     """
     seed_all(ctx.seed)
     growth, widths = options.growth(side), options.widths(side)
-    generator = Generator(options.latent, widths, train.num_classes).to(ctx.device)
-    critic = Critic(widths, train.num_classes).to(ctx.device)
+    generator = placed(Generator(options.latent, widths, train.num_classes), ctx.device)
+    critic = placed(Critic(widths, train.num_classes), ctx.device)
     average = Ema(generator, options.ema)
     of_generator, of_critic = (
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
@@ -51,6 +73,8 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     )
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
+    now, seen = Grown(average.module, growth.at(0)), np.unique(train.labels)
+    grids = SampleGrids(ctx, len(seen), lambda rows, quiet: now.drawn(options.latent, seen[rows], quiet))
 
     def batch(stage: Stage, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(real images, their labels, as many latents)."""
@@ -82,6 +106,8 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
         _, y, z = batch(stage, rng)
         _update(of_generator, -critic(generator(z, y, stage), y, stage).mean())
         average.update(generator)
+        now.stage = stage
+        grids.at(i + 1)
         return told
 
     parts = {"generator": generator, "critic": critic, "average": average}

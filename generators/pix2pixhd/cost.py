@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from bench.contracts import Cost
+from generators._diffusion.cost import OF_PERCEPTUAL, perceptual_tally
 from generators._tally import BACKWARD, Tally
 from generators.pix2pixhd.options import Pix2PixHDOptions
 
@@ -23,8 +24,13 @@ def training_cost(options: Pix2PixHDOptions, size: int) -> Cost:
     painter, critic = painter_tally(options, size), critic_tally(options, size)
     early = options.global_share if options.enhancer else 0.0
     work = (1.0 - 0.75 * early) * (BACKWARD * painter.macs + CRITIC_PASSES * critic.macs)
+    kept, frozen = painter.kept + 2.0 * critic.kept, 0.0
+    if options.perceptual:
+        judge = perceptual_tally("vgg", size)
+        work += (1.0 - 0.75 * early) * OF_PERCEPTUAL * judge.macs
+        kept, frozen = kept + judge.kept, judge.parameters
     weights_mb = 4.0 * (PAINTER_COPIES * painter.parameters + CRITIC_COPIES * critic.parameters) / 2**20
-    kept_mb = 4.0 * options.batch * (painter.kept + 2.0 * critic.kept) / 2**20
+    kept_mb = 4.0 * (options.batch * kept + frozen) / 2**20
     return Cost(options.steps, 2.0 * options.steps * options.batch * work, weights_mb + kept_mb, weights_mb)
 
 

@@ -47,11 +47,17 @@ class Pix2PixHDModel:
         train = with_lesion(train, options.stride)
         assert train.masks is not None
         ids = superpixels(train, options) if options.instances == "slic" else None
-        painter = train_painter(options, train, ids, ctx)
         rows = spread(train.labels, options.maps)
-        masks = (np.asarray(train.take(rows).masks) > 127).astype(np.uint8) * np.uint8(255)
+        mapped = train.take(rows)
+        masks = (np.asarray(mapped.masks) > 127).astype(np.uint8) * np.uint8(255)
         kept = None if ids is None else ids[rows]
-        maps = MapBank(train.labels[rows], masks, kept, options.augment, options.deform)
+        maps = MapBank(mapped.labels, masks, kept, options.augment, options.deform)
+
+        def draw_with(painter: Painter, labels: Labels, quiet: Context) -> UInt8:
+            looks = StyleBank(mapped.labels, image_styles(options, painter, mapped, quiet))
+            return cls(options, painter, maps, looks, train.class_names).sample(labels, quiet)
+
+        painter = train_painter(options, train, ids, ctx, draw_with)
         looks = StyleBank(train.labels, image_styles(options, painter, train, ctx))
         return cls(options, painter, maps, looks, train.class_names)
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.contracts import Context, Images
-from bench.loop import BatchRows, Ema, PixelTensor, autocast, seed_all, train_loop
+from bench.contracts import Context, Images, Labels
+from bench.loop import BatchRows, Ema, PixelTensor, autocast, placed, seed_all, train_loop
+from bench.pixels import UInt8
+from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
 from generators.pix2pixhd import losses
 from generators.pix2pixhd.bank import Ids
 from generators.pix2pixhd.maps import map_channels, placed_styles, regions, ring_radius, semantic_map
 from generators.pix2pixhd.networks import StyleEncoder, build_discriminator, build_generator
 from generators.pix2pixhd.options import Pix2PixHDOptions, learning_rate_factor
+
+Draw = Callable[["Painter", Labels, Context], UInt8]
 
 
 class Painter(nn.Module):
@@ -62,8 +69,8 @@ class Trainer:
     """One step of the discriminators, then one of the generator and the encoder (eq. 5)."""
 
     def __init__(self, options: Pix2PixHDOptions, painter: Painter, ctx: Context) -> None:
-        self.options, self.painter, self.ctx = options, painter.to(ctx.device), ctx
-        self.critic = build_discriminator(options, painter.channels, painter.num_classes).to(ctx.device)
+        self.options, self.painter, self.ctx = options, placed(painter, ctx.device), ctx
+        self.critic = placed(build_discriminator(options, painter.channels, painter.num_classes), ctx.device)
         fused = {"lr": options.lr, "betas": (0.5, 0.999), "fused": True}
         self.painter_adam = torch.optim.Adam(painter.parameters(), **fused)  # type: ignore[arg-type]
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), **fused)  # type: ignore[arg-type]
@@ -134,8 +141,13 @@ def _update(adam: torch.optim.Optimizer, loss: Tensor) -> None:
     adam.step()
 
 
-def train_painter(options: Pix2PixHDOptions, train: Images, ids: Ids | None, ctx: Context) -> Painter:
-    """The averaged painter trained on ``train`` (all with masks) and its superpixels, on the CPU; resumes."""
+def train_painter(
+    options: Pix2PixHDOptions, train: Images, ids: Ids | None, ctx: Context, draw_with: Draw | None = None
+) -> Painter:
+    """The averaged painter trained on ``train`` (all with masks) and its superpixels, on the CPU; resumes.
+
+    ``draw_with(painter, labels, ctx)``: images uint8 [M, H, W, 3] for grids of samples.
+    """
     assert train.masks is not None
     seed_all(ctx.seed)
     trainer = Trainer(options, Painter(options, int(train.masks.shape[-1]), train.num_classes), ctx)
@@ -144,6 +156,9 @@ def train_painter(options: Pix2PixHDOptions, train: Images, ids: Ids | None, ctx
     labels = torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
     radius = ring_radius(train.size, options.ring)
+    sampled: Any = trainer.ema.module if options.ema else trainer.painter
+    seen = np.unique(train.labels)
+    grids = SampleGrids(ctx, len(seen), partial(_drawn, draw_with, sampled, seen)) if draw_with else None
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
         rows = draw(rng)
@@ -153,9 +168,16 @@ def train_painter(options: Pix2PixHDOptions, train: Images, ids: Ids | None, ctx
         turned = random_symmetry(torch.cat(planes, dim=1), options.augment, rng)
         last = turned.shape[1] - (layouts is not None)
         semantic = semantic_map(turned[:, 3:last], turned[:, last:] if layouts is not None else None, radius)
-        return trainer.step(i, turned[:, :3] / 127.5 - 1.0, semantic, labels[rows].to(ctx.device))
+        told = trainer.step(i, turned[:, :3] / 127.5 - 1.0, semantic, labels[rows].to(ctx.device))
+        if grids is not None:
+            grids.at(i + 1)
+        return told
 
     trainer.painter.train()
     train_loop(ctx, options.steps, trainer.parts(), step)
-    fitted: Any = trainer.ema.module if options.ema else trainer.painter.eval().requires_grad_(False)
-    return fitted.to("cpu")  # type: ignore[no-any-return]
+    return sampled.eval().requires_grad_(False).to("cpu")  # type: ignore[no-any-return]
+
+
+def _drawn(draw_with: Draw, painter: Painter, seen: Labels, rows: Labels, ctx: Context) -> UInt8:
+    """Images of the classes ``seen[rows]``, drawn with a copy: drawing may move the painter and end its training."""
+    return draw_with(copy.deepcopy(painter).eval(), seen[rows], ctx)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from bench.contracts import Context, Images
+from bench.contracts import Context, Images, Labels
 from bench.errors import ConfigError, DataError
 from bench.loop import seed_all
+from bench.pixels import UInt8
+from bench.training.grids import SampleGrids
 from bench.trees import load_tree
 from generators._diffusion.phases import Phase, kept
 from generators.stylegan2_ada.model import StyleModel
@@ -125,7 +128,7 @@ def _fit_each_class(
         members = train.take(train.labels == k)
 
         def make(phase: Phase = phase, states: States | None = states, members: Images = members) -> dict[str, Any]:
-            g, d = _trained(options, shape, states, members, phase)
+            g, d = _trained(options, shape, states, members, phase, f"class-{phase.name.split()[-1]}")
             return {"g": g.state_dict(), "d": d.state_dict()}
 
         tree = kept(ctx.workdir / f"class-{k}", make)
@@ -135,12 +138,21 @@ def _fit_each_class(
 
 
 def _trained(
-    options: StyleOptions, shape: Shape, states: States | None, train: Images, ctx: Context
+    options: StyleOptions, shape: Shape, states: States | None, train: Images, ctx: Context, of: str = ""
 ) -> tuple[Generator, Discriminator]:
-    """The averaged generator and the discriminator after training, on the CPU."""
+    """The averaged generator and the discriminator after training, on the CPU. ``of``: name of their grids."""
     seed_all(ctx.seed)
     g, d = build_pair(shape, states)
-    averaged = Trainer(options, g, d, train, shape.c_dim, ctx).run()
+    trainer = Trainer(options, g, d, train, shape.c_dim, ctx)
+
+    def draw(labels: Labels, quiet: Context) -> UInt8:
+        # A copy: the model moves its networks, and the average must stay where it is trained.
+        average: Any = copy.deepcopy(trainer.ema.module)
+        model = StyleModel(shape, max(1, shape.c_dim), [average], [None], width=len(labels), noise=options.noise)
+        return model.sample(labels, quiet, options.truncation)
+
+    trainer.grids = SampleGrids(ctx, max(1, shape.c_dim), draw, of)
+    averaged = trainer.run()
     return averaged.to("cpu"), d.to("cpu")
 
 

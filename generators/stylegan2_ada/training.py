@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bench.contracts import Context, Images
 from bench.loop import BatchRows, Ema, PixelTensor, autocast, train_loop
+from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
 from generators.stylegan2_ada.augment import AdaptiveP, Augmentation
 from generators.stylegan2_ada.loss import PathLength, discriminator_loss, generator_loss, r1_penalty
@@ -70,6 +71,7 @@ class Trainer:
             every=options.ada_every,
         )
         self.gamma = options.gamma
+        self.grids: SampleGrids | None = None
         self.pixels = PixelTensor(train.pixels, ctx.device)
         self.labels = torch.from_numpy(train.labels)
         self.draw = BatchRows(train.labels, options.batch, balanced=options.balanced and c_dim > 0)
@@ -91,6 +93,8 @@ class Trainer:
         if self.options.r1_every and i % self.options.r1_every == 0:
             self._regularise_discriminator(real, c, rng)
         self.ema.update(self.g)
+        if self.grids is not None:
+            self.grids.at(i + 1)
         return {**scalars, "p": self.ada.p, "r_t": self.ada.overfitting, "kimg": (i + 1) * self.options.batch / 1000}
 
     def _update_generator(self, c: Tensor | None, rng: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from bench.testing import tiny_images
 from bench.training.accumulation import MicroBatches, out_of_memory
 from bench.training.settings import settings
 from generators.ddpm import DDPM
+from generators.ldm import LatentDiffusion
 
 
 class Job:
@@ -136,6 +138,49 @@ def test_ddpm_trains_the_same_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
     whole = history("whole")
     monkeypatch.setenv("BENCH_MICRO_BATCH", "3")
     parts = history("parts")
+    assert parts == pytest.approx(whole, rel=2e-4)
+    assert parts != whole
+
+
+def test_latent_diffusion_trains_the_same_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both networks: the loss and what it is made of, noise of the latents included."""
+    options = {**LatentDiffusion.presets["smoke"], "steps": 4, "batch": 8, "ae_steps": 6, "ae_batch": 8}
+
+    def history(name: str) -> list[dict[str, float]]:
+        ctx = StageContext(0, tmp_path / name)
+        LatentDiffusion(LatentDiffusion.Config(**options)).fit(tiny_images(6), ctx)
+        return ctx.history
+
+    whole = history("whole")
+    monkeypatch.setenv("BENCH_MICRO_BATCH", "3")
+    parts = history("parts")
+    assert {"l1", "kl", "loss"} <= set(whole[0])
+    for key in ("loss", "l1", "kl"):
+        of_whole, of_parts = ([row[key] for row in rows if key in row] for rows in (whole, parts))
+        assert of_parts == pytest.approx(of_whole, rel=2e-3), key
+    assert parts != whole
+
+
+@pytest.mark.parametrize("mode", ["full", "lora", "token"])
+def test_finetuning_learns_the_same_in_parts(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = tiny_images(6)
+    changes: dict[str, Any] = {"steps": 2, "batch": 8, "finetune_steps": 4, "token_steps": 4}
+    if mode != "token":
+        changes["finetune_mode"] = mode
+    model = DDPM(DDPM.Config(**{**DDPM.presets["smoke"], **changes}))
+    model.fit(images, StageContext(0, tmp_path))
+    (tmp_path / "model").mkdir()
+    model.save(tmp_path / "model")
+
+    def history(name: str) -> list[float]:
+        ctx, again = StageContext(1, tmp_path / name), DDPM.load(tmp_path / "model", model.config)
+        again.learn_token(images, ctx) if mode == "token" else again.finetune(images, images, ctx)
+        return [row["loss"] for row in ctx.history]
+
+    whole = history("whole")
+    monkeypatch.setenv("BENCH_MICRO_BATCH", "3")
+    parts = history("parts")
+    assert len(whole) == 4
     assert parts == pytest.approx(whole, rel=2e-4)
     assert parts != whole
 

@@ -13,6 +13,7 @@ from bench.capabilities import CanEstimate, NeedsMasks
 from bench.context import StageContext
 from bench.contracts import Images
 from bench.errors import ConfigError, DataError, StageError
+from bench.operations import OperationCounter
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import RehearsalContext, scratch
 from generators.pix2pixhd import Pix2PixHD
@@ -127,11 +128,15 @@ def test_perceptual_loss_changes_what_is_learnt(tmp_path: Path, monkeypatch: pyt
     save_file(state, str(tmp_path / "weights" / "lpips-vgg" / "weights.safetensors"))
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))
     labels = np.array([0, 1, 1])
-    found = []
+    found, counted, stated = [], [], []
     for weight in (0.0, 10.0):
-        generator, ctx = fitted(tmp_path / str(weight), steps=4, perceptual=weight)
+        with OperationCounter() as counter:
+            generator, ctx = fitted(tmp_path / str(weight), steps=4, perceptual=weight)
+        counted.append(counter.total)
+        stated.append(generator.cost(24, 16).flops)
         found.append(generator.sample(labels, ctx))
     assert (found[0] != found[1]).any(axis=(1, 2, 3)).all()
+    assert counted[1] - counted[0] == pytest.approx(stated[1] - stated[0], rel=0.02), "its work is stated"
 
 
 @pytest.mark.parametrize("options", [{}, PLAIN], ids=["slic", "plain"])
