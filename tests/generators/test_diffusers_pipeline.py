@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from bench.errors import ConfigError, DataError, StageError
+from bench.sweep import sweep
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import RehearsalContext
 from generators._pretrained.pipeline import image_seed, resized
@@ -194,3 +195,22 @@ def test_sampling_before_fitting_and_unknown_labels(ctx: RehearsalContext) -> No
         DiffusersPipeline(PipelineOptions(path="x/y")).sample(np.array([0]), ctx)
     with pytest.raises(DataError, match=r"label 2 \(row 1\) is no class"):
         fitted(ctx, "dit").sample(np.array([0, 2]), ctx)
+
+
+def test_throughput_sweeps_the_batches_of_drawing_and_leaves_the_steps() -> None:
+    """Work of an image: the same at all batches, since no call is filled up, and growing with the denoising steps."""
+    work = {}
+    for steps in (2, 6):
+        config = PipelineOptions(path=str(made() / "dit"), steps=steps, batch=3)
+
+        def make(changes: Any, config: PipelineOptions = config) -> DiffusersPipeline:
+            return DiffusersPipeline(PipelineOptions(**{**config.model_dump(), **changes}))
+
+        fit, *drawn = sweep(make, config, tiny_images(2), [1, 4], device="cpu", precision="fp32", calls=1)
+        assert (fit.phase, fit.flops, fit.error) == ("fit", None, "")
+        assert [(row.batch, row.images, row.error) for row in drawn] == [(1, 1, ""), (4, 4, "")]
+        assert drawn[0].flops == drawn[1].flops
+        work[steps] = drawn[0].flops
+    assert work[2] is not None
+    assert work[6] is not None
+    assert work[6] > work[2]
