@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from bench import registry
 from bench.context import StageContext
 from bench.contracts import Estimate, Images, Labels, Probabilities, Strings, Task, Threshold
+from bench.data.invariants import check_subset
 from bench.errors import CapabilityError, LeakError, StageError
 from bench.extractors import Extractor
 from bench.folds import grouped_folds
@@ -138,8 +140,20 @@ class Lab(Steering):
 
     def can(self, fitted: Fitted, capability: type) -> bool:
         """Whether a fitted plugin has a capability (a ``runtime_checkable`` protocol of :mod:`bench.contracts`)."""
-        wanted = [m for m in vars(capability) if callable(getattr(capability, m, None)) and not m.startswith("_")]
-        return all(callable(getattr(fitted.cls, m, None)) for m in wanted)
+        return _has(fitted.cls, capability)
+
+    def can_generate(self, capability: type) -> bool:
+        """Whether the run's generator has a capability: known before it is fitted."""
+        return _has(self.bench.config.plugin("generator")[0], capability)
+
+    def within(self, part: Images) -> Lab:
+        """The same laboratory, ledger and all, whose ``train`` is ``part`` of this one's; other real images of it stay
+        allowed. Raises :class:`LeakError` for images that are not of ``train``.
+        """
+        check_subset(part.ids, self.train, "part of train")
+        out = copy(self)
+        out.train = part
+        return out
 
     def sample(self, generator: Fitted, labels: Labels, *, stream: str, codes: Labels | None = None) -> Images:
         """One synthetic image for each of ``labels`` int64 [M]; ``stream`` names the random stream.
@@ -361,6 +375,11 @@ class Lab(Steering):
             if image in getattr(self, split).ids:
                 return f"{image} of {split}"
         return f"{image} of the reserve" if image in self._held_out_ids else image
+
+
+def _has(cls: type, capability: type) -> bool:
+    wanted = [m for m in vars(capability) if callable(getattr(capability, m, None)) and not m.startswith("_")]
+    return all(callable(getattr(cls, m, None)) for m in wanted)
 
 
 def fit_options(cls: Any, config: BaseModel) -> dict[str, Any]:

@@ -11,11 +11,9 @@ from typing import Any
 from bench import evaluate, registry
 from bench.config import RunConfig
 from bench.contracts import Images
-from bench.format import LEAST_DIFFERENCE, interval, number
 from bench.lab import SYNTHETIC_PREFIX, Arm, Lab
 from bench.record import (
     ArmRecord,
-    ComparisonRecord,
     DataRecord,
     EnvironmentRecord,
     FileRecord,
@@ -133,26 +131,3 @@ def throughput_records(bench: Workbench) -> list[ThroughputRecord]:
         if old is None or speed["images"] > old.images:
             best[phase, name] = ThroughputRecord(phase=phase, plugin=name, **speed)
     return list(best.values())
-
-
-def verdict(rows: list[ComparisonRecord]) -> str:
-    """One sentence on the primary comparisons: won, lost, or what could have been seen."""
-    primary = [r for r in rows if r.primary]
-    if not primary:
-        return ""
-    parts = []
-    for r in primary:
-        e = r.estimate
-        span = interval(e, signed=True)
-        adjusted = 1.0 if r.p_adjusted is None else r.p_adjusted
-        if adjusted < 0.05 and e.value is not None:
-            better = "better" if e.value > 0 else "worse"
-            verb = f"did {better}" if r.n_seeds == 1 else f"is {better}"  # one training proves nothing about the next
-            parts.append(f"{r.arm} {verb} than {r.versus} by {span} AUC")
-        else:
-            mdd = r.minimum_detectable_difference
-            could = "" if mdd is None else f"; this run could have seen {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
-            parts.append(f"no evidence that {r.arm} differs from {r.versus} ({span} AUC{could})")
-    few = primary[0].n_seeds < 10
-    words = f" Over {primary[0].n_seeds} paired seed{'s' if primary[0].n_seeds > 1 else ''}"
-    return "; ".join(parts) + "." + words + (": fewer than the 10 that a claim needs." if few else ".")

@@ -30,11 +30,11 @@ from bench.recording import (
     plugin_packages,
     split_record,
     throughput_records,
-    verdict,
 )
 from bench.rounds import ledger_entries, measure_rounds
 from bench.subgroups import judge_subgroups
 from bench.training import processes
+from bench.verdict import verdict
 from bench.workbench import Workbench
 from bench.world import World, prepare_world
 
@@ -155,7 +155,7 @@ def _keep_so_far(bench: Workbench, world: World, record: Record, results: list[S
         classifiers = [{name: arm.classifier for name, arm in r.outcome.arms.items()} for r in results]
         primary = results[0].outcome.primary
         record.comparisons = interim_comparisons(bench, world.test, world.task.positive, judged, classifiers, primary)
-        record.verdict = verdict(record.comparisons)
+        record.verdict = verdict(record.comparisons, record.arms)
         asked = len(bench.config.seeds)
         for line in interim_lines(record, asked) if len(results) < asked else []:
             bench.reporter.message(line)
@@ -270,7 +270,7 @@ def _compare(bench: Workbench, world: World, results: list[SeedResult], record: 
     rows = auc_differences(bench, world.test, world.task.positive, scores, keys, pairs, primary)
     rows = cost.with_rates(rows, [r.costs for r in results], record.environment.device_name)
     record.comparisons = [*rows, *_compare_more(bench, world, results, record, others)]
-    record.verdict = verdict(rows)
+    record.verdict = verdict(rows, record.arms)
     _compare_further(bench, world, results, record)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +13,17 @@ from pydantic import Field
 from bench import registry
 from bench.contracts import Images, Options, Probabilities, Threshold
 from bench.data.invariants import check_subset
-from bench.errors import CapabilityError, StageError
+from bench.errors import CapabilityError, ConfigError, StageError
 from bench.keys import stage_seed
 from bench.lab import Arm, Fitted, Lab, Outcome
 from protocols.arms import SETS, WORDS, ArmName, Control, Round, SetName, controls, strong_arm, synthetic_of
 from protocols.difficulty import hard_cases
 from protocols.lineage import Traced, trace
-from protocols.strategies.base import Answer, Check, Guidance
+from protocols.resampling import nested_share
+from protocols.strategies.base import Answer, Check, Folds, Guidance
+
+PREFERRED = ("vary", "neighbours", "guided", "token", "finetune", "rejection")
+"""Strategies by how closely their images answer single cases: ``auto`` takes the first that the generator supports."""
 
 
 class Adversarial:
@@ -34,6 +40,8 @@ class Adversarial:
     Controls, with as many extra images of the same classes: C1 random synthetic, C2 hard cases repeated, C3 and C4
     variations of random and of easy cases (where the strategy starts from images), C6 held-out real images (oracle),
     C7 random synthetic under shuffled labels; and C0b, real only with balanced batches and strong augmentation.
+    With a mining split, train is divided by group: everything is fitted on the larger part, the cases are those of the
+    smaller one that the newest classifier gets wrong, and C5 is what that part gives as plain data.
     J, trained as C_0 but for its random stream, is also the re-seeded C_0 beside which the arms are judged; which test
     images are hard is told by the fold classifiers of the first round, which are no arm.
     """
@@ -44,6 +52,7 @@ class Adversarial:
     class Config(Options):
         """``remine``: new out-of-fold predictions each round (else the hard cases of round 1 stay).
 
+        mining        "crossfit", or "split": a share ``mining_share`` of the groups of train is set apart to be mined
         label_check   J must give the label at least this probability
         max_cases     at most so many hard cases a round, a random part of them (0: all)
         arms          controls by name, or "minimal" (C1, C2), "standard" (with C3, C6), "full" (with C0b, C4, C7)
@@ -54,6 +63,8 @@ class Adversarial:
         rounds: int = Field(3, ge=1)
         folds: int = Field(5, ge=2)
         remine: bool = True
+        mining: Literal["crossfit", "split"] = "crossfit"
+        mining_share: float = Field(0.2, gt=0, lt=1)
         per_case: int = Field(1, ge=1)
         max_cases: int = Field(0, ge=0)
         p_true_below: float = Field(0.75, ge=0, le=1)
@@ -73,12 +84,13 @@ class Adversarial:
 
     def run(self, lab: Lab) -> Outcome:
         """Arms C0, guided, and the chosen controls."""
+        name, strategy = self._strategy(lab)
+        lab, mined = self._parts(lab)
         generator = lab.fit_generator(lab.train)
-        name, strategy = self._strategy(lab, generator)
         base = lab.fit_classifier(lab.train, title="C0 real only")
         judge = lab.fit_classifier(lab.train, title="independent label check", stream="independent")
         with lab.making("guided"):  # mining and rejected images too
-            rounds = self._rounds(lab, generator, strategy, base, judge)
+            rounds = self._rounds(lab, generator, strategy, base, judge, mined)
 
         guided = [
             Arm(r.classifier, lab.train + extra, f"real + {len(extra)} synthetic guided by {name}")
@@ -90,26 +102,47 @@ class Adversarial:
             arms["C0b"] = strong_arm(lab)
         for control, make in controls(lab, generator, strategy, self.config.controls).items():
             arms[control], added[control] = self._control(lab, control, make, rounds)
-        primary = [("guided", control) for control in ("C1", "C2", "C3") if control in arms]
+        if mined is not None:
+            both = lab.train + mined
+            arms["C5"] = Arm(lab.fit_classifier(both, title=f"C5 {WORDS['C5']}"), both, f"real + {WORDS['C5']}")
+        primary = [("guided", control) for control in ("C1", "C2", "C3", "C5") if control in arms]
         synthetic = {arm: images for arm, images in added.items() if images.source.startswith("synthetic")}
         judges = tuple(fitted for _, fitted in lab.fold_classifiers(lab.train, folds=self.config.folds))
         return Outcome(
             arms, generator, synthetic, lab.ledger, primary, lineage=lab.lineage, judges=judges, reseeded=judge
         )
 
-    def _rounds(self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, judge: Fitted) -> list[Round]:
+    def _parts(self, lab: Lab) -> tuple[Lab, Images | None]:
+        """The laboratory that the arms are fitted in, and the mining split, if train is divided."""
+        if self.config.mining == "crossfit":
+            return lab, None
+        mined = nested_share(lab.train, self.config.mining_share, stage_seed(lab.seed, "mining split"))
+        rest = lab.train.take(~np.isin(lab.train.ids, mined.ids))
+        lab.note(event="mining split", of="train", groups=len(np.unique(mined.groups)), ids=mined.ids.tolist())
+        return lab.within(rest), mined
+
+    def _rounds(
+        self, lab: Lab, generator: Fitted, strategy: Any, base: Fitted, judge: Fitted, mined: Images | None
+    ) -> list[Round]:
+        pool, where = (lab.train, "train, out of fold") if mined is None else (mined, "mining split")
         newest, synthetic = base, lab.train.take([])
+        folds: Callable[[], Folds] | None = None
         rounds: list[Round] = []
         traced: list[Traced] = []
         threshold, check = lab.threshold(base, "youden"), self._check(lab, judge)
         for r in range(1, self.config.rounds + 1):
             if r == 1 or self.config.remine:
                 extra = synthetic if len(synthetic) else None
-                probabilities = lab.crossfit(lab.train, folds=self.config.folds, extra=extra)
-                hard = self._mine(lab, probabilities, threshold, r)
+                if mined is None:
+                    probabilities = lab.crossfit(pool, folds=self.config.folds, extra=extra)
+                    folds = partial(lab.fold_classifiers, pool, folds=self.config.folds, extra=extra)
+                else:
+                    probabilities = lab.predict(newest, pool, title=f"mining split, round {r}")
+                hard = self._mine(lab, pool, probabilities, threshold, r)
             guidance = Guidance(
-                generator, newest, judge, hard, probabilities, threshold, self.config.per_case, check, f"round{r}"
-            )
+                generator, newest, judge, hard, pool, probabilities, threshold, self.config.per_case, check,
+                stream=f"round{r}", folds=folds,
+            )  # fmt: skip
             answer = strategy.answer(lab, guidance)
             accepted = answer.made.take(answer.accepted)
             if not len(accepted):
@@ -117,31 +150,33 @@ class Adversarial:
             synthetic = synthetic + accepted if r > 1 else accepted
             newest = lab.fit_classifier(lab.train + synthetic, title=f"round {r} guided")
             lab.note(
-                event="round", round=r, mined_from="train, out of fold", mined=len(hard), mined_ids=hard.ids.tolist(),
+                event="round", round=r, mined_from=where, mined=len(hard), mined_ids=hard.ids.tolist(),
                 made=len(answer.made), accepted=len(accepted), rejected=answer.reasons,
                 accepted_per_class=accepted.counts().tolist(), synthetic_so_far=len(synthetic),
                 generator=generator.key, classifier=newest.key, val_select_auc=lab.selection_score(newest),
             )  # fmt: skip
             rounds.append(
-                Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images), probabilities)
+                Round(newest, accepted, _askers(guidance.wanted(), answer, strategy.from_images), pool, probabilities)
             )
             traced.append(Traced(guidance, answer, newest))
         with lab.making():  # what the ledger tells of single images is no cost of the arm
             lab.lineage += trace(lab, traced, self.config.label_check)
         return rounds
 
-    def _mine(self, lab: Lab, probabilities: Probabilities, threshold: Threshold, r: int) -> Images:
+    def _mine(self, lab: Lab, pool: Images, probabilities: Probabilities, threshold: Threshold, r: int) -> Images:
         rows = hard_cases(
-            lab.train, probabilities, lab.task.positive, threshold,
+            pool, probabilities, lab.task.positive, threshold,
             p_true_below=self.config.p_true_below, drop_highest=self.config.drop_highest,
         )  # fmt: skip
         if not len(rows):
-            raise StageError(f"round {r}: no hard cases; the classifier is right and sure out of fold on all of train")
+            raise StageError(
+                f"round {r}: no hard cases; the classifier is right and sure of all {len(pool)} that it was judged on"
+            )
         if self.config.max_cases and len(rows) > self.config.max_cases:
             rng = np.random.default_rng(stage_seed(lab.seed, f"mine/{r}"))
             rows = rows[np.sort(rng.choice(len(rows), self.config.max_cases, replace=False))]
-        hard = lab.train.take(rows)
-        check_subset(hard.ids, lab.train, f"round {r}: mined cases")
+        hard = pool.take(rows)
+        check_subset(hard.ids, pool, f"round {r}: mined cases")
         return hard
 
     def _check(self, lab: Lab, judge: Fitted) -> Check:
@@ -165,19 +200,25 @@ class Adversarial:
         lab.note(event="chosen round", arm=name, round=best + 1, val_select_auc=scores)
         return candidates[best]
 
-    def _strategy(self, lab: Lab, generator: Fitted) -> tuple[str, Any]:
+    def _strategy(self, lab: Lab) -> tuple[str, Any]:
+        """Name and strategy; what cannot work is said before anything is fitted."""
         name = self.config.strategy
         if name == "auto":
-            vary = registry.load("strategy", "vary")
-            name = "vary" if lab.can(generator, vary.needs) else "rejection"
-        cls = registry.load("strategy", name)
-        if cls.needs is not None and not lab.can(generator, cls.needs):
+            name = next(n for n in PREFERRED if _suits(lab, registry.load("strategy", n)))
+        cls, generator = registry.load("strategy", name), lab.bench.config.generator.name
+        if not _suits(lab, cls):
             raise CapabilityError(
-                f"strategy {name!r} needs a generator with {cls.needs.__name__}, {generator.name!r} lacks it; "
+                f"strategy {name!r} needs a generator with {cls.needs.__name__}, {generator!r} lacks it; "
                 f"use --set protocol.strategy=rejection, which works with any generator"
             )
+        if self.config.mining == "split" and getattr(cls, "bins_train", False):
+            raise ConfigError(f"strategy {name!r} asks how hard all of train is: set protocol.mining to crossfit")
         options = self.config.strategy_options
         return name, cls(registry.effective_config("strategy", name, cls, lab.bench.config.preset, options))
+
+
+def _suits(lab: Lab, strategy: Any) -> bool:
+    return strategy.needs is None or lab.can_generate(strategy.needs)
 
 
 def _askers(wanted: Images, answer: Answer, from_images: bool) -> Images:

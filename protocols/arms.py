@@ -15,19 +15,20 @@ from bench.lab import Arm, Fitted, Lab
 from protocols.difficulty import cross_entropy
 from protocols.resampling import oversample
 
-ArmName = Literal["C0b", "C1", "C2", "C3", "C4", "C6", "C7"]
+ArmName = Literal["C0b", "C1", "C2", "C3", "C4", "C6", "C7"]  # those that can be chosen
 SetName = Literal["minimal", "standard", "full"]
 SETS: Mapping[SetName, tuple[ArmName, ...]] = {
     "minimal": ("C1", "C2"),
     "standard": ("C1", "C2", "C3", "C6"),
     "full": ("C0b", "C1", "C2", "C3", "C4", "C6", "C7"),
 }
-WORDS: Mapping[ArmName, str] = {
+WORDS: Mapping[str, str] = {
     "C0b": "real only, balanced batches and strong augmentation",
     "C1": "random synthetic",
     "C2": "repeated hard real",
     "C3": "varied random real",
     "C4": "varied easy real",
+    "C5": "the mining split as plain data",
     "C6": "held-out real",
     "C7": "random synthetic with shuffled labels",
 }
@@ -41,12 +42,13 @@ class Round:
 
     classifier     fitted on train and all images accepted so far
     accepted       images accepted in this round, and the hard cases ``asked`` that they answer, one for each
-    probabilities  out-of-fold probabilities float32 [N, K] of train by which cases were chosen
+    pool           the images that were mined, and their ``probabilities`` float32 [N, K], by which cases were chosen
     """
 
     classifier: Fitted
     accepted: Images
     asked: Images
+    pool: Images
     probabilities: Probabilities
 
 
@@ -82,10 +84,10 @@ def controls(lab: Lab, generator: Fitted, strategy: Any, names: Sequence[ArmName
         return make
 
     def at_random(r: Round, stream: str) -> Images:
-        return oversample(lab.train, r.accepted.labels, stage_seed(lab.seed, stream))
+        return oversample(r.pool, r.accepted.labels, stage_seed(lab.seed, stream))
 
     def easiest(r: Round, stream: str) -> Images:
-        return lab.train.take(easiest_cases(lab.train.labels, r.probabilities, r.accepted.labels))
+        return r.pool.take(easiest_cases(r.pool.labels, r.probabilities, r.accepted.labels))
 
     def held_out(rounds: Sequence[Round]) -> Images:
         return lab.held_out(synthetic_of(rounds).labels, stream=f"C6/{len(rounds)}")

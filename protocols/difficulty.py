@@ -63,19 +63,24 @@ loss, margin, entropy, misclassified (0 or 1), and nearness to the threshold."""
 
 
 def difficulty_bins(
-    difficulty: NDArray[np.float64], labels: NDArray[np.int64], bins: int, drop_highest: float
+    difficulty: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    bins: int,
+    drop_highest: float,
+    loss: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Bin int64 [N] of each case within its class: 0 the easiest of ``bins`` equal ones, ``bins`` for what is left out.
 
-    Left out is the share ``drop_highest`` of each class with the highest difficulty.
+    Left out is the share ``drop_highest`` of each class with the highest ``loss`` [N], whatever measures difficulty;
+    of cases that are equally hard, too, those of the higher loss count as the harder.
     """
     out = np.empty(len(labels), dtype=np.int64)
     for k in np.unique(labels):
         rows = np.flatnonzero(labels == k)
-        order = rows[np.argsort(difficulty[rows], kind="stable")]
-        kept = len(order) - int(np.ceil(drop_highest * len(order)))
-        out[order[:kept]] = np.arange(kept) * bins // max(kept, 1)
-        out[order[kept:]] = bins
+        by_loss = rows[np.argsort(loss[rows], kind="stable")]
+        kept = by_loss[: len(rows) - int(np.ceil(drop_highest * len(rows)))]
+        out[rows] = bins
+        out[kept[np.lexsort((loss[kept], difficulty[kept]))]] = np.arange(len(kept)) * bins // max(len(kept), 1)
     return out
 
 

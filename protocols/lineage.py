@@ -50,8 +50,8 @@ def _lineage(lab: Lab, r: int, done: Traced, after: Probabilities | None, label_
     return Lineage(
         round=r, cases=cases, children=made, case_of=case_of, answers=answers, accepted=answer.accepted,
         reasons=_reasons(answer, judge, label_check),
-        case_before=_out_of_fold(lab.train, cases, guidance.probabilities),
-        case_after=None if after is None else _out_of_fold(lab.train, cases, after),
+        case_before=_out_of_fold(guidance.pool, cases, guidance.probabilities),
+        case_after=None if after is None else _out_of_fold(guidance.pool, cases, after),
         child_before=_p_true(lab, guidance.classifier, made, f"children before round {r}"),
         child_after=_p_true(lab, done.retrained, made, f"children after round {r}"),
         child_judge=judge,
@@ -82,8 +82,8 @@ def _p_true(lab: Lab, classifier: Fitted, images: Images, title: str) -> Chances
     return p[np.arange(len(images)), images.labels]
 
 
-def _out_of_fold(train: Images, cases: Images, probabilities: Probabilities) -> Chances:
-    row_of = {str(i): row for row, i in enumerate(train.ids)}
+def _out_of_fold(pool: Images, cases: Images, probabilities: Probabilities) -> Chances:
+    row_of = {str(i): row for row, i in enumerate(pool.ids)}
     rows = np.array([row_of[str(i)] for i in cases.ids], dtype=np.int64)
     return np.asarray(probabilities)[rows, cases.labels]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +14,7 @@ from bench.contracts import Images, Probabilities, Threshold
 from bench.lab import Fitted, Lab
 
 Check = Callable[[Images], NDArray[np.bool_]]
+Folds = Iterable[tuple[NDArray[np.bool_], Fitted]]
 
 
 @dataclass(frozen=True)
@@ -22,23 +23,28 @@ class Guidance:
 
     generator, classifier  the fitted generator and the newest classifier
     judge                  an independently seeded classifier
-    hard                   the hard cases of train, hardest first
-    probabilities          out-of-fold probabilities float32 [N, K] of all of train
+    hard                   the hard cases, hardest first
+    pool                   the images they were chosen from: train, or its mining split
+    probabilities          of ``pool``, float32 [N, K], by classifiers that did not see the image
     threshold              cut on the positive score, fitted on val_thresh
     per_case               images wanted for each hard case
     check                  Images [n] -> bool [n]: does the judge accept the label
     stream                 name of the random stream of this round
+    folds                  gives the classifiers that judged ``pool`` out of fold, each after the images bool [N] that
+                           it never saw; None with a mining split
     """
 
     generator: Fitted
     classifier: Fitted
     judge: Fitted
     hard: Images
+    pool: Images
     probabilities: Probabilities
     threshold: Threshold
     per_case: int
     check: Check
     stream: str
+    folds: Callable[[], Folds] | None = None
 
     def wanted(self) -> Images:
         """The hard cases, each ``per_case`` times: what is to be answered by synthetic images."""
@@ -58,7 +64,8 @@ class Strategy(Protocol):
     """A way to turn hard cases into new images.
 
     ``needs``: the capability the generator must have, or None for any. ``from_images``: whether real images are the
-    starting point, so that variations of random cases are the fair control (arm C3).
+    starting point, so that variations of random cases are the fair control (arm C3). A strategy that asks how hard
+    every image of train is says so by ``bins_train = True``: it cannot be used with a mining split.
     """
 
     version: ClassVar[str]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bench.contracts import Images, Options
 from bench.lab import Lab
 from protocols.arms import relabelled
-from protocols.difficulty import FUNCTIONS, difficulty_bins
+from protocols.difficulty import FUNCTIONS, cross_entropy, difficulty_bins, gaussian_hardness
 from protocols.strategies.base import Answer, Guidance
 
 
@@ -17,17 +19,23 @@ class ByDifficulty:
     """Fit the generator on class x difficulty bin instead of class, then draw from one bin of each class.
 
     Difficulty comes from out-of-fold predictions on train. The bins of a class hold equally many of its cases; the
-    share ``drop_highest`` of the hardest, mostly label noise, is a bin of its own that is never asked for.
+    share ``drop_highest`` of the highest loss, mostly label noise, is a bin of its own that is never asked for.
     """
+
+    bins_train = True
 
     version = "1"
     needs = None
     from_images = False
 
     class Config(Options):
-        """``measure`` of difficulty; ``bins``, easiest first; ``ask`` the bin drawn from (None: the second hardest)."""
+        """``bins``, easiest first; ``ask`` the bin drawn from (None: the second hardest).
 
-        measure: Literal["loss", "margin", "entropy", "misclassified", "edge"] = "loss"
+        measure  of difficulty (:data:`protocols.difficulty.FUNCTIONS`), or "gaussian": how much likelier the features
+                 of the classifier that never saw the case are under another class
+        """
+
+        measure: Literal["loss", "margin", "entropy", "misclassified", "edge", "gaussian"] = "loss"
         bins: int = Field(4, ge=2)
         ask: int | None = Field(None, ge=0)
         drop_highest: float = Field(0.05, ge=0, lt=1)
@@ -47,10 +55,21 @@ class ByDifficulty:
 
     def _binned(self, lab: Lab, guidance: Guidance) -> Images:
         train = lab.train
-        difficulty = FUNCTIONS[self.config.measure](
-            guidance.probabilities, train.labels, lab.task.positive, guidance.threshold.value
+        loss = cross_entropy(guidance.probabilities, train.labels)
+        bins = difficulty_bins(
+            self._measured(lab, guidance), train.labels, self.config.bins, self.config.drop_highest, loss
         )
-        bins = difficulty_bins(difficulty, train.labels, self.config.bins, self.config.drop_highest)
         count = self.config.bins + 1
         names = tuple(f"{name}, difficulty {b}" for name in train.class_names for b in range(count))
         return relabelled(train, train.labels * count + bins, names)
+
+    def _measured(self, lab: Lab, guidance: Guidance) -> NDArray[np.float64]:
+        y = lab.train.labels
+        if self.config.measure != "gaussian":
+            function = FUNCTIONS[self.config.measure]
+            return function(guidance.probabilities, y, lab.task.positive, guidance.threshold.value)
+        assert guidance.folds is not None  # see ``bins_train``
+        out = np.empty(len(y))
+        for inside, classifier in guidance.folds():
+            out[inside] = gaussian_hardness(lab.embed(classifier, lab.train.take(inside)), y[inside])
+        return out

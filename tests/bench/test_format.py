@@ -6,7 +6,7 @@ import pytest
 
 from bench.format import counts, interval, megabytes, number, over_seeds, p_value, seeds_text, words_over_seeds
 from bench.record import ComparisonRecord, EstimateRecord
-from bench.recording import verdict
+from bench.verdict import verdict
 from tests.bench.records import example
 
 
@@ -59,13 +59,13 @@ def test_table_and_verdict_write_a_difference_alike(value: float, significant: b
     assert interval(estimate, signed=True).startswith("+0.000 [-0.004, +0.00")
     assert f"{interval(estimate, signed=True)} AUC" in verdict([row])
     assert "-0.000" not in verdict([row])
-    assert ("could have seen 0.006)" in verdict([row])) is not significant
+    assert ("could have seen Δ ≥ 0.006)" in verdict([row])) is not significant
 
 
 def test_a_verdict_without_numbers_is_a_sentence_still() -> None:
     estimate = EstimateRecord(value=None, reason="one lesion only")
     row = ComparisonRecord(endpoint="auc", arm="guided", versus="C1", estimate=estimate, primary=True)
-    assert verdict([row]).startswith("no evidence that guided differs from C1 (undefined AUC).")
+    assert verdict([row]).startswith("No evidence that guided differs from C1 (undefined AUC).")
 
 
 def test_unfinished_seeds_are_counted() -> None:

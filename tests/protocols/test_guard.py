@@ -241,7 +241,7 @@ def answer(lab: Lab, kinds: tuple[str, ...], n: int, **options: Any) -> tuple[An
     def check(images: Images) -> Any:
         return np.asarray(lab.predict(judge, images))[np.arange(len(images)), images.labels] >= 0.2
 
-    guidance = Guidance(generator, classifier, judge, hard, probabilities, cut, 1, check, f"guided/{n}/{kinds}")
+    guidance = Guidance(generator, classifier, judge, hard, hard, probabilities, cut, 1, check, f"guided/{n}/{kinds}")
     return Guided(Guided.Config(**options)).answer(lab, guidance), classifier, judge
 
 

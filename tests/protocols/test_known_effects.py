@@ -81,6 +81,11 @@ def mean_auc(record: Record, arm: str) -> float:
     return float(np.mean([a.metrics["auc"].value for a in record.arms if a.name == arm]))  # type: ignore[arg-type]
 
 
+def sentence(record: Record, beginning: str) -> str:
+    (found,) = (s for s in record.verdict.split(". ") if s.startswith(beginning))
+    return found
+
+
 @pytest.mark.slow
 def test_many_true_images_raise_auc_toward_the_bayes_limit_and_the_verdict_says_so(added: Any) -> None:
     record = added(f"{HERE}:EndlessOracle", 8.0)
@@ -92,7 +97,7 @@ def test_many_true_images_raise_auc_toward_the_bayes_limit_and_the_verdict_says_
         row = gap(record, versus)
         assert row.estimate.low > 0
         assert row.p_adjusted < LEVEL
-        assert f"A8 is better than {versus}" in record.verdict
+        assert versus in sentence(record, "A8 beats")
 
 
 @pytest.mark.slow
@@ -100,7 +105,7 @@ def test_shuffled_labels_do_harm_and_the_verdict_says_so(added: Any) -> None:
     record = added("label-shuffle", 2.0)
     for versus in ("C0", "A2-real"):
         assert gap(record, versus).estimate.high < 0
-        assert f"A2 is worse than {versus}" in record.verdict
+        assert versus in sentence(record, "A2 is worse than")
 
 
 @pytest.mark.slow
@@ -109,7 +114,7 @@ def test_copies_are_repeated_images(added: Any) -> None:
     row = gap(record, "A1-real")
     assert row.estimate.low <= 0 <= row.estimate.high
     assert row.estimate.high - row.estimate.low < 0.1, "an interval that excludes nothing"
-    assert "no evidence that A1 differs from A1-real" in record.verdict
+    assert "A1-real" in sentence(record, "No evidence")
 
 
 @pytest.mark.slow

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from bench.contracts import Threshold
-from bench.errors import CapabilityError
+from bench.errors import CapabilityError, ConfigError
 from bench.record import Record
 from bench.run import execute
 from bench.steering import moved_latents
+from protocols.adversarial import Adversarial
 from protocols.arms import easiest_cases, relabelled
 from protocols.difficulty import FUNCTIONS, cross_entropy, difficulty_bins, gaussian_hardness, hard_cases
 from protocols.strategies.guard import as_jpeg, blurred
-from tests.worlds import small_config
+from tests.worlds import small_config, small_lab
 
 SMALL = ["data.options.n_train=400", "data.options.n_test=200", "replicates=200", 'protocol.arms=["C1","C3"]']
 FAST = [
@@ -126,13 +127,87 @@ def test_gaussian_hardness_is_the_log_likelihood_ratio_of_two_gaussians() -> Non
 def test_bins_hold_equally_many_and_the_hardest_are_apart() -> None:
     rng = np.random.default_rng(0)
     difficulty, y = rng.random(200), np.arange(200) % 2
-    bins = difficulty_bins(difficulty, y, 4, 0.1)
+    bins = difficulty_bins(difficulty, y, 4, 0.1, difficulty)
     for k in (0, 1):
         counts = np.bincount(bins[y == k], minlength=5)
         assert counts[4] == 10
         assert counts[:4].max() - counts[:4].min() <= 1
         edges = [difficulty[(y == k) & (bins == b)] for b in range(5)]
         assert all(a.max() <= b.min() for a, b in pairwise(edges))
+
+
+def test_what_is_left_out_of_the_bins_has_the_highest_loss_whatever_measures_difficulty() -> None:
+    """By entropy a sure mistake is easy: it is label noise all the same. Equally hard cases go by their loss."""
+    rng = np.random.default_rng(1)
+    p_true = rng.random(100)
+    p, y = np.stack([p_true, 1 - p_true], 1).astype(np.float32), np.zeros(100, dtype=np.int64)
+    loss = cross_entropy(p, y)
+    by_entropy = difficulty_bins(FUNCTIONS["entropy"](p, y, 1, 0.5), y, 4, 0.1, loss)
+    assert set(np.flatnonzero(by_entropy == 4)) == set(np.argsort(-loss)[:10])
+    assert np.abs(p_true[by_entropy == 3] - 0.5).max() < np.abs(p_true[by_entropy == 0] - 0.5).min()
+    wrong = FUNCTIONS["misclassified"](p, y, 1, 0.5)
+    by_error = difficulty_bins(wrong, y, 4, 0.1, loss)
+    assert wrong[by_error == 3].all()
+    assert all(loss[by_error == b].max() <= loss[by_error == b + 1].min() for b in range(4))
+
+
+@pytest.mark.parametrize("options", ["", 'protocol.strategy_options={"measure": "gaussian"}'])
+def test_difficulty_asks_for_the_second_hardest_bin(
+    folder: Path, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.lab import Lab
+
+    asked, fitted = [], []
+    sample, fit = Lab.sample, Lab.fit_generator
+    monkeypatch.setattr(
+        Lab, "sample", lambda lab, g, y, **k: asked.append((y, k.get("codes"))) or sample(lab, g, y, **k)
+    )
+    monkeypatch.setattr(Lab, "fit_generator", lambda lab, train, **k: fitted.append(train) or fit(lab, train, **k))
+    run(folder, "difficulty", "pca-gaussian", *([options] if options else []))
+    (labels, codes), *rest = [(y, codes) for y, codes in asked if codes is not None]
+    assert not rest
+    assert np.array_equal(codes, labels * 5 + 2)
+    finer = fitted[-1]
+    assert finer.num_classes == 10
+    assert finer.class_names[2].endswith("difficulty 2")
+    counts = finer.counts().reshape(2, 5)
+    assert (np.ptp(counts[:, :4], axis=1) <= 1).all()
+
+
+def test_a_mining_split_is_mined_by_what_never_saw_it_and_is_an_arm_as_plain_data(folder: Path) -> None:
+    record = run(folder, "vary", "ldm", "protocol.mining=split", "protocol.mining_share=0.3", "protocol.arms=standard")
+    assert not record.failures
+    arms = {arm.name: arm for arm in record.arms}
+    (apart,) = (e for e in record.ledger if e["event"] == "mining split")
+    rounds = [e for e in record.ledger if e["event"] == "round"]
+    train = record.split.counts["train"]
+    assert 0.2 * sum(train.values()) < len(apart["ids"]) < 0.4 * sum(train.values())
+    assert all(set(e["mined_ids"]) <= set(apart["ids"]) and e["mined_from"] == "mining split" for e in rounds)
+    rest = sum(train.values()) - len(apart["ids"])
+    real = {name: arm.n_real for name, arm in arms.items()}
+    assert real["C0"] == real["guided"] == real["C1"] == real["C3"] == rest
+    assert real["C5"] == sum(train.values())
+    assert ("guided", "C5") in {(c.arm, c.versus) for c in record.comparisons if c.primary}
+    assert not any(s.name.startswith("predict out of fold") for s in record.stages)
+
+
+def test_what_cannot_work_is_said_before_anything_is_fitted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.lab import Lab
+
+    monkeypatch.setattr(Lab, "fit_generator", lambda *_, **__: pytest.fail("a generator was fitted"))
+    with pytest.raises(ConfigError, match=r"set protocol\.mining to crossfit"):
+        run(folder, "difficulty", "pca-gaussian", "protocol.mining=split")
+    with pytest.raises(ConfigError, match="no-such-strategy"):
+        run(folder, "no-such-strategy", "pca-gaussian")
+
+
+@pytest.mark.parametrize(
+    ("generator", "chosen"), [("ldm", "vary"), ("stylegan2_ada", "neighbours"), ("dcgan", "rejection")]
+)
+def test_auto_takes_the_strategy_closest_to_single_cases(folder: Path, generator: str, chosen: str) -> None:
+    protocol = Adversarial(Adversarial.Config())
+    lab = small_lab(folder, generator=generator)
+    assert protocol._strategy(lab)[0] == chosen
 
 
 def test_hard_cases_leave_out_the_highest_loss() -> None:
