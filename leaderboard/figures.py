@@ -15,7 +15,7 @@ from leaderboard.rows import Source
 from leaderboard.svg import SERIES, Plot, around, root
 
 POINTS, NAMED = 200, 14  # more marks than this say nothing in a scatter; more places with names cover it
-MARK, HERE = 8.0, 3  # pixels that a mark takes; generators named at one place
+MARK, HERE = 8.0, 3  # pixels that a mark takes; generators, and arms of each, named at one place
 SHAPES = {"ceiling": "up", "floor": "down", "sentinel": "square", "control": "diamond"}
 Series = Mapping[str, Sequence[curves.Point]]
 
@@ -83,16 +83,17 @@ def quality_and_memorization(track: TrackBoard) -> Html:
 
 def _places(plot: Plot, lines: Sequence[Line]) -> list[tuple[curves.Point, list[Line]]]:
     """Lines by the place of their marks; marks that touch share the place of the first, since one name must do."""
-    found: list[tuple[curves.Point, list[Line]]] = []
+    found: list[tuple[curves.Point, curves.Point, list[Line]]] = []  # in the data, in pixels
     for line in lines:
         x, y = line.cells[COPY_RATE].value or 0.0, line.auc.value or 0.0
-        near = (of for (a, b), of in found if abs(plot.x(a) - plot.x(x)) < MARK and abs(plot.y(b) - plot.y(y)) < MARK)
+        at_x, at_y = plot.x(x), plot.y(y)
+        near = (of for _, (a, b), of in found if abs(a - at_x) < MARK and abs(b - at_y) < MARK)
         members = next(near, None)
         if members is None:
-            found.append(((x, y), [line]))
+            found.append(((x, y), (at_x, at_y), [line]))
         else:
             members.append(line)
-    return found
+    return [(place, members) for place, _, members in found]
 
 
 def _names(lines: Sequence[Line], shown: Sequence[Line]) -> list[str]:
@@ -101,9 +102,13 @@ def _names(lines: Sequence[Line], shown: Sequence[Line]) -> list[str]:
     for line in sorted(lines, key=lambda line: line.row.kind != "entrant"):
         arms.setdefault(line.names[0], []).append(line.names[2])
     times = Counter(line.names[0] for line in shown)
-    words = [name if times[name] == 1 else f"{name} · {', '.join(dict.fromkeys(of))}" for name, of in arms.items()]
+    words = [name if times[name] == 1 else f"{name} · {_few(list(dict.fromkeys(of)))}" for name, of in arms.items()]
     more = len(words) - HERE
     return words if more <= 1 else [*words[:HERE], f"and {more} more"]
+
+
+def _few(arms: Sequence[str]) -> str:
+    return ", ".join(arms) if len(arms) <= HERE + 1 else f"{', '.join(arms[:HERE])} and {len(arms) - HERE} more"
 
 
 def _mark(plot: Plot, line: Line) -> None:
