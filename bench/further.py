@@ -151,7 +151,7 @@ def _check_unseen(bench: Workbench, of: Further, seen: Mapping[str, Images]) -> 
 
     keys = {name: images.key for name, images in seen.items()} | {"further": of.images.key}
     title = f"check that {of.name} is unseen"
-    bench.json_stage("invariants", title, "bench.data.invariants@1", {}, keys, check)
+    bench.json_stage("invariants", title, "bench.data.invariants@2", {}, keys, check)
 
 
 def _name(spec: str, taken: Sequence[str]) -> str:

@@ -96,4 +96,4 @@ def _check_splits(bench: Workbench, parts: dict[str, Images]) -> None:
         return {name: len(images) for name, images in parts.items()}
 
     keys = {name: images.key for name, images in parts.items()}
-    bench.json_stage("invariants", "check that splits are disjoint", "bench.data.invariants@1", {}, keys, check)
+    bench.json_stage("invariants", "check that splits are disjoint", "bench.data.invariants@2", {}, keys, check)

@@ -38,6 +38,11 @@ def test_shared_ids_groups_and_pictures_are_named() -> None:
     hidden = replace(renamed, groups=np.array(["other"]))
     with pytest.raises(LeakError, match=r"1 near-duplicate pairs: other = test-7"):
         check_disjoint(TRAIN + hidden, TEST, "train and test")
+    turned = replace(hidden, pixels=np.ascontiguousarray(np.rot90(hidden.pixels, 1, (1, 2))), key="")
+    with pytest.raises(
+        LeakError, match=r"1 near-duplicate pairs, mirrored or turned: other = test-7; leave one of each"
+    ):
+        check_disjoint(TRAIN + turned, TEST, "train and test")
 
 
 def test_evaluation_sets_are_real() -> None:
