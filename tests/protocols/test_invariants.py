@@ -36,6 +36,7 @@ GUIDED = {"rounds": 1, "folds": 2, "label_check": 0.0, "max_cases": 8, "arms": (
 BRIEF = [
     f"generator.{name}=3" for name in ("steps", "sampling_steps", "finetune_steps", "token_steps", "inversion_steps")
 ]
+MINING_SPLIT = "mining split"
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -81,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("invariants")
 
 
-@pytest.fixture(scope="module", params=[*PROTOCOLS, *STRATEGIES])
+@pytest.fixture(scope="module", params=[*PROTOCOLS, *STRATEGIES, MINING_SPLIT])
 def watched(request: pytest.FixtureRequest, folder: Path) -> tuple[WatchedLab, Outcome]:
     """Every protocol, and the adversarial one with every strategy, which needs a generator that can do it."""
     if request.param in PROTOCOLS:
@@ -89,7 +90,8 @@ def watched(request: pytest.FixtureRequest, folder: Path) -> tuple[WatchedLab, O
         cls, options = registry.load("protocol", request.param), PROTOCOLS[request.param]
     else:
         lab = WatchedLab(small_lab(folder, n=100, generator="ddpm", sets=BRIEF))
-        cls, options = Adversarial, {**GUIDED, "strategy": request.param}
+        how = {"mining": "split"} if request.param == MINING_SPLIT else {"strategy": request.param}
+        cls, options = Adversarial, {"strategy": "rejection", **GUIDED, **how}
     lab.asked = request.param
     return lab, cls(cls.Config(**options)).run(lab)
 
@@ -172,7 +174,7 @@ def test_mining_takes_cases_of_train_whatever_the_predictions(lab: Lab, data: st
     below = data.draw(st.floats(0, 1))
     protocol = Adversarial(Adversarial.Config(max_cases=most, p_true_below=below))
     try:
-        hard = protocol._mine(lab, probabilities, cut, 1)
+        hard = protocol._mine(lab, lab.train, probabilities, cut, 1)
     except StageError:  # all are right and sure
         return
     of_label = probabilities[np.arange(len(p)), lab.train.labels]
