@@ -18,8 +18,8 @@ SMALLEST = 16  # px
 class DCGANOptions(LatentOptions):
     """``LatentOptions``, and of networks and training, by default the ``cpu`` preset for 32 px:
 
-    classes         separate (a pair of networks for every class, as Frid-Adar et al. 2018, arXiv:1803.01229) or
-                    conditional (one pair that is told the label; on 5,600 images it alone collapsed)
+    classes         conditional (one pair of networks that is told the label), or separate (a pair for every class, as
+                    Frid-Adar et al. 2018, arXiv:1803.01229: the ``paper`` preset)
     steps, batch    updates of each pair of networks, and real images an update
     lr, beta1       of Adam (section 4 of the DCGAN paper: 2e-4 and 0.5)
     channels        width at half the resolution; it doubles with every halving,
@@ -30,7 +30,7 @@ class DCGANOptions(LatentOptions):
     balanced        equal class prior in batches of a conditional pair
     """
 
-    classes: Literal["separate", "conditional"] = "separate"
+    classes: Literal["separate", "conditional"] = "conditional"
     steps: PositiveInt = 2500
     batch: PositiveInt = 64
     lr: PositiveFloat = 2e-4
@@ -55,14 +55,22 @@ class DCGAN(LatentGenerator):
     on its latent vector alone.
     """
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Config = DCGANOptions
     config: DCGANOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {"steps": 20, "batch": 16, "channels": 8, "latent": 16, "ema": 0.9, "sampling_batch": 16},
         "cpu": {},
         "gpu": {"steps": 30_000, "batch": 128, "channels": 64, "ema": 0.999, "sampling_batch": 256},
-        "paper": {"steps": 50_000, "batch": 128, "channels": 128, "kernel": 5, "ema": 0.0, "sampling_batch": 128},
+        "paper": {
+            "classes": "separate",
+            "steps": 50_000,
+            "batch": 128,
+            "channels": 128,
+            "kernel": 5,
+            "ema": 0.0,
+            "sampling_batch": 128,
+        },
     }
 
     def fit(self, train: Images, ctx: Context) -> None:

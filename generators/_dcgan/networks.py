@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMALLEST = 4  # side of the first feature map
@@ -15,25 +16,24 @@ class Generator(nn.Module):
     """(z [B, L], y [B]) -> images [B, 3, S, S] in (-1, 1), S = 4 * 2^len(widths).
 
     ``widths``: channels at 4, 8, ... S/2 pixels. Every layer doubles the side by a transposed convolution of stride 2;
-    batch norm and ReLU after all but the last, tanh after that. With ``classes`` > 0 an embedding of the label, as
-    long as z, is joined to z (Mirza & Osindero 2014, arXiv:1411.1784).
+    batch norm and ReLU after all but the last, tanh after that. With ``classes`` > 0 the label sets gain and shift of
+    every norm (:class:`ClassNorm`): an embedding joined to z was ignored, and the images collapsed.
     """
 
     def __init__(self, latent: int, widths: Sequence[int], kernel: int, classes: int) -> None:
         super().__init__()
-        inputs = 2 * latent if classes else latent
-        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, widths[0], SMALLEST, bias=False), *_normed(widths[0])]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, widths[0], SMALLEST, bias=False)]
+        layers += _normed(widths[0], classes)
         for before, after in pairwise(widths):
-            layers += [_doubling(before, after, kernel, bias=False), *_normed(after)]
+            layers += [_doubling(before, after, kernel, bias=False), *_normed(after, classes)]
         layers += [_doubling(widths[-1], 3, kernel, bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
-        self.embedding = nn.Embedding(classes, latent) if classes else None
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        if self.embedding is not None:
-            z = torch.cat([z, self.embedding(y)], dim=1)
-        x: Tensor = self.layers(z[:, :, None, None])
+        x = z[:, :, None, None]
+        for layer in self.layers:
+            x = layer(x, y) if isinstance(layer, ClassNorm) else layer(x)
         return x
 
 
@@ -41,27 +41,46 @@ class Discriminator(nn.Module):
     """(images [B, 3, S, S], y [B]) -> logits [B] that they are real; the generator's mirror image.
 
     Strided convolutions, batch norm after all but the first and last, leaky ReLU of slope 0.2. With ``classes`` > 0
-    the last features are compared with an embedding of the label (projection; Miyato & Koyama 2018, arXiv:1802.05637).
+    the label is joined to the image as maps, 1 everywhere in that of the class and 0 in the others (Mirza & Osindero
+    2014). A projection (Miyato & Koyama 2018, arXiv:1802.05637) in its place outvoted the image, and the generator
+    collapsed.
     """
 
     def __init__(self, widths: Sequence[int], kernel: int, classes: int) -> None:
         super().__init__()
         mirrored = list(reversed(widths))
-        layers: list[nn.Module] = [_halving(3, mirrored[0], kernel, bias=True), nn.LeakyReLU(0.2, inplace=True)]
+        self.classes = classes
+        layers: list[nn.Module] = [_halving(3 + classes, mirrored[0], kernel, bias=True)]
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
         for before, after in pairwise(mirrored):
             layers += [_halving(before, after, kernel, bias=False), nn.BatchNorm2d(after)]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
         self.features = nn.Sequential(*layers)
         self.score = nn.Conv2d(mirrored[-1], 1, SMALLEST)
-        self.embedding = nn.Embedding(classes, mirrored[-1]) if classes else None
         self.apply(initialise)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        h = self.features(x)
-        logits: Tensor = self.score(h).flatten()
-        if self.embedding is not None:
-            logits = logits + (self.embedding(y) * h.mean(dim=(2, 3))).sum(dim=1)
+        if self.classes:
+            maps = F.one_hot(y, self.classes).to(x.dtype)[:, :, None, None]
+            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+        logits: Tensor = self.score(self.features(x)).flatten()
         return logits
+
+
+class ClassNorm(nn.BatchNorm2d):
+    """Batch norm (x [B, C, H, W], y [B]) with a gain and a shift for each class.
+
+    Of class and channel alone (de Vries et al. 2017, arXiv:1707.00683, for questions in the place of classes).
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__(width, affine=False)
+        self.gain, self.shift = nn.Embedding(classes, width), nn.Embedding(classes, width)
+        nn.init.normal_(self.gain.weight, 1.0, 0.02)
+        nn.init.zeros_(self.shift.weight)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x) * self.gain(y)[:, :, None, None] + self.shift(y)[:, :, None, None]
 
 
 class PerClass(nn.ModuleList):
@@ -80,17 +99,17 @@ class PerClass(nn.ModuleList):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm scales N(1, 0.02) (section 4), biases 0; embeddings stay N(0, 1)."""
+    """Weights N(0, 0.02), batch norm scales N(1, 0.02) (section 4), biases 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(bias)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm2d) and module.affine:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def _normed(width: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+def _normed(width: int, classes: int) -> list[nn.Module]:
+    return [ClassNorm(width, classes) if classes else nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
 
 def _doubling(fan_in: int, fan_out: int, kernel: int, bias: bool) -> nn.Module:

@@ -14,7 +14,7 @@ from bench.context import StageContext
 from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
-from generators._dcgan.networks import Discriminator, Generator
+from generators._dcgan.networks import ClassNorm, Discriminator, Generator
 from generators.dcgan import DCGAN
 
 
@@ -22,6 +22,7 @@ class TestContract(GeneratorContract):
     """A pair of networks for every class."""
 
     plugin = DCGAN
+    options = {"classes": "separate"}
 
 
 class TestConditionalContract(GeneratorContract):
@@ -72,7 +73,7 @@ def test_images_show_their_class(classes: str, tmp_path: Path) -> None:
     pixels = (level + rng.integers(-15, 15, (64, 16, 16, 3))).astype(np.uint8)
     names = np.array([f"i{i}" for i in range(64)])
     train = Images(pixels, labels, names, names, ("light", "dark"))
-    drawn = fitted(tmp_path, train, classes=classes, steps=150, lr=1e-3).sample(labels, StageContext(1, tmp_path))
+    drawn = fitted(tmp_path, train, classes=classes, steps=400, lr=1e-3).sample(labels, StageContext(1, tmp_path))
     light, dark = (drawn[labels == k].mean((1, 2, 3)) for k in (0, 1))
     assert light.min() > dark.max() + 60
 
@@ -97,13 +98,38 @@ def test_latents_decide_the_image_and_near_ones_give_near_images(tmp_path: Path)
 
 def test_batch_norm_is_settled_on_latents_of_the_kept_weights(tmp_path: Path) -> None:
     """Statistics stored with the average are those its own activations have over many latents."""
-    network = fitted(tmp_path, tiny_images(20)).model.network[0]  # type: ignore[index]
+    network = fitted(tmp_path, tiny_images(20), classes="separate").model.network[0]  # type: ignore[index]
     assert isinstance(network, Generator)
     with torch.no_grad():
         first = network.layers[0](torch.randn(4096, 16, generator=torch.Generator().manual_seed(3))[:, :, None, None])
     norm: Any = network.layers[1]
     assert torch.allclose(norm.running_var, first.var((0, 2, 3)), rtol=0.15)
     assert (norm.running_mean - first.mean((0, 2, 3))).abs().max() < 0.15 * first.std()
+
+
+def test_one_pair_gives_every_class_its_own_variety(tmp_path: Path) -> None:
+    """One pair once drew one image a class: here both classes keep a spread near that of their training images."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(128, dtype=np.int64) % 2
+    level = np.where(labels == 0, 190, 90) + rng.normal(0, 20, 128)
+    pixels = np.clip(level[:, None, None, None] + rng.normal(0, 5, (128, 16, 16, 3)), 0, 255).astype(np.uint8)
+    names = np.array([f"i{i}" for i in range(128)])
+    train = Images(pixels, labels, names, names, ("light", "dark"))
+    drawn = fitted(tmp_path, train, steps=400, lr=1e-3).sample(labels, StageContext(1, tmp_path))
+    for k in (0, 1):
+        real, made = (x[labels == k].mean((1, 2, 3)).std() for x in (pixels, drawn))
+        assert 0.4 * real < made < 2 * real
+
+
+def test_the_discriminator_is_told_the_class_and_the_generator_in_every_norm() -> None:
+    torch.manual_seed(0)
+    generator, discriminator = Generator(8, [16, 8], 4, 3), Discriminator([16, 8], 4, 3)
+    assert sum(isinstance(m, ClassNorm) for m in generator.layers) == 2
+    assert discriminator.features[0].in_channels == 3 + 3
+    z, x = torch.randn(6, 8), torch.rand(6, 3, 16, 16)
+    one, other = torch.zeros(6, dtype=torch.int64), torch.full((6,), 2)
+    assert not torch.equal(generator(z, one), generator(z, other))
+    assert not torch.equal(discriminator(x, one), discriminator(x, other))
 
 
 def test_sampling_before_fitting_says_what_to_do(tmp_path: Path) -> None:

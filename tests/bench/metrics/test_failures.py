@@ -138,7 +138,7 @@ def test_a_dcgan_shows_its_checkerboard(tmp_path: Path) -> None:
     from generators.dcgan import DCGAN
 
     train, held_out = phantom(800, 3), phantom(400, 4)
-    generator = DCGAN(DCGAN.Config(steps=300, channels=16, kernel=5))
+    generator = DCGAN(DCGAN.Config(classes="separate", steps=300, channels=16, kernel=5))
     generator.fit(train, StageContext(0, tmp_path))
     found = checkerboard(held_out.pixels, generator.sample(held_out.labels, StageContext(1, tmp_path)))
     assert found.low is not None

@@ -45,8 +45,8 @@ SMALL: dict[str, tuple[dict[str, Any], list[str]]] = {
     "stylegan2_ada a class": (
         {"kimg": 0.04, "per_class": True, "truncation": 0.7}, ["class-0-step-000004.png", "class-1-step-000004.png"]
     ),
-    "dcgan": ({"steps": 8}, ["step-000004.png", "step-000008.png"]),
-    "dcgan together": ({"steps": 5, "classes": "conditional", "ema": 0.0}, ["step-000004.png"]),
+    "dcgan": ({"steps": 8, "classes": "separate"}, ["step-000004.png", "step-000008.png"]),
+    "dcgan together": ({"steps": 5, "ema": 0.0}, ["step-000004.png"]),
     "pggan": ({"fade": 2, "stable": 2}, ["step-000004.png", "step-000008.png"]),
     "pix2pixhd": ({"steps": 8}, ["step-000004.png", "step-000008.png"]),
     "pix2pixhd without average": ({"steps": 5, "ema": 0.0, "styles": 0}, ["step-000004.png"]),
