@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from bench.amounts import record_curves, saturation_events, saturation_limits, saturation_words
 from bench.format import NOTHING, counts, interval, megabytes, number, over_seeds, seeds_text, words_over_seeds
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
@@ -54,6 +55,7 @@ def blocks(record: Record, folder: Path | None, width: int) -> Iterator[Renderab
     yield from _header(record)
     yield from _failures(record)
     yield from _arms(record, width)
+    yield from _saturation(record)
     yield from comparison_blocks(record, width)
     yield from further_blocks(record, width)
     yield from subgroup_blocks(record, width)
@@ -137,6 +139,14 @@ def _arms(record: Record, width: int) -> Iterator[RenderableType]:
     yield from _arm_notes(record.arms)
     yield from _arm_errors(record.arms)
     yield from _reasons((f"{m} of {a.name}", e) for a in record.arms for m, e in a.metrics.items() if m in endpoints)
+
+
+def _saturation(record: Record) -> Iterator[RenderableType]:
+    """From which amount of images on more were not seen to help, where the protocol looked for it."""
+    for curve in record_curves(record):
+        if events := saturation_events(record.ledger, curve):
+            words = f"{saturation_words(events, curve.sweep)}. {saturation_limits(events)}"
+            yield Padding(Text.assemble(("Saturation  ", "bold"), words), (1, 0, 0, 0))
 
 
 def _images(arms: Sequence[ArmRecord]) -> tuple[str, str]:

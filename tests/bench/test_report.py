@@ -48,6 +48,21 @@ def test_says_all_that_decides() -> None:
     assert "no evidence that guided differs from C1" in text
 
 
+def test_saturation_is_said_where_the_protocol_looked_for_it() -> None:
+    record = example((0, 1))
+    assert "Saturation" not in shown(record)
+    plain = {seed: next(arm for arm in record.arms if arm.seed == seed) for seed in (0, 1)}
+    record.arms = [of.model_copy(update={"name": name}) for of in plain.values() for name in ("C0", "A0.5", "A1")]
+    auc = {"0": 0.8, "0.5": 0.83, "1": 0.83}
+    record.ledger = [
+        {"seed": seed, "event": "saturation", "split": "val_select", "n": 300, "best": 1, "saturated_at": 0.5,
+         "auc": auc, "minimum_detectable_difference": {"0": 0.02, "0.5": 0.01, "1": 0.0}}
+        for seed in (0, 1)
+    ]  # fmt: skip
+    text = " ".join(shown(record).split())
+    assert "Saturation from ratio 0.5 on not told apart from the best, ratio 1 (2 of 2 seeds). Judged on" in text
+
+
 def test_subgroups_stand_beside_each_other_and_small_ones_are_only_named() -> None:
     text = shown(example())
     assert re.search(r"sex=female +82 of 390 +0\.861 +0\.868 +0\.865", text)
