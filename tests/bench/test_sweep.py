@@ -141,6 +141,7 @@ def rows(cls: Any, batches: list[int], timed: int = 10, calls: int = 5, **option
     return {(row.phase, row.batch): row for row in found}
 
 
+@pytest.mark.speed
 def test_a_generator_that_sleeps_is_timed_within_5_percent() -> None:
     found = rows(Sleeper, [4, 16])
     for batch in (4, 16):
@@ -179,6 +180,7 @@ def test_a_generator_without_steps_is_timed_as_a_whole() -> None:
     assert found["sample", 2].images_per_second == pytest.approx(100, rel=0.05)
 
 
+@pytest.mark.speed
 def test_steps_of_the_main_phase_are_timed_at_the_batch_asked_for() -> None:
     found = rows(TwoPhases, [4, 8])
     for batch in (4, 8):
