@@ -67,14 +67,20 @@ def moments(x: ArrayLike, name: str = "x") -> Moments:
     return Moments(mean, float(np.trace(covariance)), covariance)
 
 
-def distance_of(x: Moments, y: Moments) -> Frechet:
-    """Fréchet distance from two sets of moments."""
+def frechet_with_se(x: ArrayLike, y: ArrayLike) -> tuple[Frechet, float]:
+    """:func:`frechet_distance` and :func:`frechet_se`, to the bit, for less than both: they share their products."""
+    sides = _Sides.of(x, y)
+    return distance_of(sides.of_x, sides.of_y, sides), sides.se()
+
+
+def distance_of(x: Moments, y: Moments, shared: _Sides | None = None) -> Frechet:
+    """Fréchet distance from two sets of moments, of which ``shared`` may have products already."""
     if len(x.mean) != len(y.mean):
         same_width(x=x.mean[None], y=y.mean[None])
     difference = x.mean - y.mean
     cross = _trace_of_root(x, y)
     if cross is None:
-        cross = nuclear_norm(x.factor @ y.factor.T)
+        cross = nuclear_norm(x.factor @ y.factor.T) if shared is None else nuclear_norm(shared.cross, gram=shared.gram)
     return Frechet(float(difference @ difference), x.trace + y.trace - 2 * cross)
 
 
@@ -134,22 +140,24 @@ def factor_of(covariance: Float) -> Float:
         return np.asarray(np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T)
 
 
-def nuclear_norm(matrix: Float, tolerance: float = 1e-10) -> float:
+def nuclear_norm(matrix: Float, tolerance: float = 1e-10, gram: Float | None = None) -> float:
     """Sum of the singular values of ``matrix`` [R, S], by a route whose rounding error is below ``tolerance``.
+
+    ``gram``: M Mᵀ where it is known, R <= S.
 
     The eigenvalues of M Mᵀ cost a fourth of a singular value decomposition, but the roots of small ones are rounded
     badly. So they are used only where a first-order bound of that error is within ``tolerance`` (absolute).
     """
     if min(matrix.shape) >= 256:
-        total = _norm_by_eigenvalues(matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T, tolerance)
+        wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+        total = _norm_by_eigenvalues(wide, wide @ wide.T if gram is None else gram, tolerance)
         if total is not None:
             return total
     return float(np.sum(np.linalg.svd(matrix, compute_uv=False)))
 
 
-def _norm_by_eigenvalues(matrix: Float, tolerance: float) -> float | None:
-    """Nuclear norm of ``matrix`` [R, S], R <= S, or None where rounding could show."""
-    gram = matrix @ matrix.T
+def _norm_by_eigenvalues(matrix: Float, gram: Float, tolerance: float) -> float | None:
+    """Nuclear norm of ``matrix`` [R, S], R <= S, from ``gram`` = M Mᵀ, or None where rounding could show."""
     scale = float(np.trace(gram)) / len(gram)
     if not scale > 0:
         return None
@@ -157,7 +165,7 @@ def _norm_by_eigenvalues(matrix: Float, tolerance: float) -> float | None:
     # known eigenvalue and taken off again.
     empty = bool(np.abs(matrix.sum(axis=0)).max() <= 1e-12 * np.sqrt(scale) * len(gram))
     if empty:
-        gram += scale / len(gram)
+        gram = gram + scale / len(gram)
     total = _sum_of_roots(np.asarray(np.linalg.eigvalsh(gram), dtype=np.float64), tolerance)
     return None if total is None else total - (np.sqrt(scale) if empty else 0.0)
 
@@ -181,19 +189,44 @@ def frechet_se(x: ArrayLike, y: ArrayLike) -> float:
     cost of one decomposition instead of one a block, and like that one is too large by up to 1.4 where both sets come
     from one distribution. n, m >= 4. A bootstrap would duplicate rows and so bias the distance itself.
     """
-    a, b = features(x, "x", least=4), features(y, "y", least=4)
-    same_width(x=a, y=b)
-    a, b = in_canonical_order(a), in_canonical_order(b)
-    of_a, of_b = moments(a), moments(b)
-    cross = of_a.factor @ of_b.factor.T
-    if cross.shape[0] > cross.shape[1]:
-        a, b, of_a, of_b, cross = b, a, of_b, of_a, cross.T
-    values, left = np.linalg.eigh(cross @ cross.T)
-    singular = np.sqrt(np.clip(values, 0, None))
-    inverse = np.divide(1, singular, out=np.zeros_like(singular), where=singular > 1e-7 * singular[-1])
-    difference = of_a.mean - of_b.mean
-    of_first = _influence_variance(a, of_a, difference, left, singular)
-    return float(np.sqrt(of_first + _influence_variance(b, of_b, -difference, cross.T @ left, inverse)))
+    return _Sides.of(x, y).se()
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Two feature sets in canonical order, the one of the smaller factor first, with what distance and error share."""
+
+    x: Features
+    y: Features
+    of_x: Moments
+    of_y: Moments
+
+    @classmethod
+    def of(cls, x: ArrayLike, y: ArrayLike) -> _Sides:
+        a, b = features(x, "x", least=4), features(y, "y", least=4)
+        same_width(x=a, y=b)
+        a, b = in_canonical_order(a), in_canonical_order(b)
+        of_a, of_b = moments(a), moments(b)
+        return cls(a, b, of_a, of_b) if len(of_a.factor) <= len(of_b.factor) else cls(b, a, of_b, of_a)
+
+    @cached_property
+    def cross(self) -> Float:
+        """F_x F_yᵀ [R, S], R <= S."""
+        return np.asarray(self.of_x.factor @ self.of_y.factor.T)
+
+    @cached_property
+    def gram(self) -> Float:
+        """Product of ``cross`` with its transpose, [R, R]."""
+        return np.asarray(self.cross @ self.cross.T)
+
+    def se(self) -> float:
+        """See :func:`frechet_se`."""
+        values, left = np.linalg.eigh(self.gram)
+        singular = np.sqrt(np.clip(values, 0, None))
+        inverse = np.divide(1, singular, out=np.zeros_like(singular), where=singular > 1e-7 * singular[-1])
+        difference = self.of_x.mean - self.of_y.mean
+        of_x = _influence_variance(self.x, self.of_x, difference, left, singular)
+        return float(np.sqrt(of_x + _influence_variance(self.y, self.of_y, -difference, self.cross.T @ left, inverse)))
 
 
 def _influence_variance(rows: Features, of: Moments, difference: Float, basis: Float, weights: Float) -> float:

@@ -18,7 +18,7 @@ from bench.errors import UndefinedMetric
 from bench.metrics.arrays import Features, Float, Int, Kernel, features, in_canonical_order
 from bench.metrics.copying import measure_c_t
 from bench.metrics.estimates import PREFIX, defined
-from bench.metrics.frechet import frechet_distance, frechet_se
+from bench.metrics.frechet import frechet_with_se
 from bench.metrics.kernel import kernel_distance
 from bench.metrics.prdc import PRDC, prdc
 from bench.metrics.privacy import Privacy, gate
@@ -102,7 +102,7 @@ def _manifold(real: Array, synthetic: Array, names: Sequence[str], seed: int, re
 
 def measure_fid(real: Features, synthetic: Features) -> Estimate:
     x, y = features(real, "held_out", least=4), features(synthetic, "synthetic", least=4)
-    found, se = frechet_distance(x, y), frechet_se(x, y)
+    found, se = frechet_with_se(x, y)
     low, high = max(0.0, found.raw - Z95 * se), max(0.0, found.raw + Z95 * se)
     method = "ddof 1; infinitesimal jackknife"
     return Estimate(float(found), low, high, len(x), "", "lower", method, extra={"raw": found.raw, "se": se})

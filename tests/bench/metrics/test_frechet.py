@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.errors import DataError, UndefinedMetric
 from bench.metrics import frechet_distance
-from bench.metrics.frechet import distance_of, factor_of, frechet_se, moments, nuclear_norm
+from bench.metrics.frechet import distance_of, factor_of, frechet_se, frechet_with_se, moments, nuclear_norm
 
 
 def test_commuting_covariances_have_a_closed_form():
@@ -23,6 +23,17 @@ def test_commuting_covariances_have_a_closed_form():
     a, b, shift = rng.uniform(0.5, 2, 20), rng.uniform(0.5, 2, 20), rng.normal(size=20)
     expected = np.sum(shift**2) + np.sum((a - b) ** 2)
     assert frechet_distance(base * a, base * b + shift).raw == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(300, 300, 40), (60, 50, 200), (60, 500, 200), (400, 400, 600), (900, 900, 300)]
+)
+def test_distance_and_error_together_are_those_of_each(n, m, d):
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(n, d)).astype(np.float32), (rng.normal(size=(m, d)) * 1.1 + 0.1).astype(np.float32)
+    found, se = frechet_with_se(x, y)
+    assert se == frechet_se(x, y)
+    assert found.raw == (frechet_distance(x, y).raw if n == m else pytest.approx(frechet_distance(x, y).raw, abs=1e-9))
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(300, 280, 40), (60, 50, 200), (60, 500, 200), (400, 390, 600)])
