@@ -246,6 +246,7 @@ def test_batch_sizes_below_one_are_refused() -> None:
         rows(Sleeper, [0])
 
 
+@pytest.mark.speed
 def test_clock_gives_the_intervals_between_marks() -> None:
     clock = Clock("cpu")
     for pause in (0.03, 0.06):
