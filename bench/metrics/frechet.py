@@ -68,7 +68,10 @@ def moments(x: ArrayLike, name: str = "x") -> Moments:
 
 
 def frechet_with_se(x: ArrayLike, y: ArrayLike) -> tuple[Frechet, float]:
-    """:func:`frechet_distance` and :func:`frechet_se`, to the bit, for less than both: they share their products."""
+    """:func:`frechet_distance` and :func:`frechet_se` for less than both: they share their products.
+
+    Equal to the bit for sets of equal size; else the distance may differ by rounding. n, m >= 4.
+    """
     sides = _Sides.of(x, y)
     return distance_of(sides.of_x, sides.of_y, sides), sides.se()
 

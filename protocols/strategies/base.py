@@ -25,7 +25,8 @@ class Guidance:
     judge                  an independently seeded classifier
     hard                   the hard cases, hardest first
     pool                   the images they were chosen from: train, or its mining split
-    probabilities          of ``pool``, float32 [N, K], by classifiers that did not see the image
+    probabilities          of ``pool``, float32 [N, K], by classifiers that did not see the image; those of a mining
+                           split saw what was made from it in earlier rounds
     threshold              cut on the positive score, fitted on val_thresh
     per_case               images wanted for each hard case
     check                  Images [n] -> bool [n]: does the judge accept the label

@@ -22,11 +22,10 @@ class ByDifficulty:
     share ``drop_highest`` of the highest loss, mostly label noise, is a bin of its own that is never asked for.
     """
 
-    bins_train = True
-
     version = "1"
     needs = None
     from_images = False
+    bins_train = True
 
     class Config(Options):
         """``bins``, easiest first; ``ask`` the bin drawn from (None: the second hardest).
