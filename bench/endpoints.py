@@ -7,7 +7,7 @@ other training of it, whatever that was trained on (regression to the mean).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,11 +172,7 @@ def _estimate(found: ArmDifference, n: int, endpoint: str, *, mean: bool = False
     method = f"two-level bootstrap over {len(found.per_seed)} seeds and clusters, {REPLICATES} replicates"
     fixed = "; thresholds as fitted on val_thresh" if "@" in endpoint else ""
     note = f"; {found.note}" if found.note else ""
+    from bench.stats import bounded
+
     within = bounded(found, 0.0 if mean else -1.0)
     return vars(Estimate(found.value, within.low, within.high, n, "", "higher", method + fixed + note))
-
-
-def bounded(found: ArmDifference, least: float = -1.0) -> ArmDifference:
-    """``found`` with limits in [``least``, 1]: an interval over few seeds may pass what the endpoint can be."""
-    low, high = (float(np.clip(limit, least, 1.0)) for limit in (found.low, found.high))
-    return replace(found, low=low, high=high)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.endpoints import CORRECTION, HARD, REPLICATES, bounded, hard_rows
+from bench.endpoints import CORRECTION, HARD, REPLICATES, hard_rows
 from bench.errors import BenchError, DataError
 from bench.record import ArmRecord, ComparisonRecord, StratumRecord
-from bench.stats import Resampled, benjamini_hochberg, resample_endpoints
+from bench.stats import Resampled, benjamini_hochberg, bounded, resample_endpoints
 from bench.stats.endpoints import RULE, SECONDARY
 from leaderboard.compared import METHOD, wrong_cells
 from leaderboard.evidence import Evidence, Problem

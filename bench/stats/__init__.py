@@ -36,7 +36,7 @@ from bench.stats.roc import (
     specificity_at_sensitivity,
     youden_threshold,
 )
-from bench.stats.two_level import ArmDifference, over_seeds, two_level_bootstrap
+from bench.stats.two_level import ArmDifference, bounded, over_seeds, two_level_bootstrap
 
 VERSION = "2"
 """Part of the key of every comparison: raised where the same predictions would give other numbers."""
@@ -57,6 +57,7 @@ __all__ = [
     "balanced_pairs",
     "benjamini_hochberg",
     "bootstrap_statistics",
+    "bounded",
     "brier",
     "cases_for_paired_difference",
     "compare_endpoints",

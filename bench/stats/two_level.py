@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,8 @@ def two_level_bootstrap(
     labels, first, second = _checked(y, a, b)
     codes = group_codes(groups, len(labels))
     per_seed = np.array([auc(labels, u) - auc(labels, v) for u, v in zip(first, second, strict=True)])
-    return over_seeds(per_seed, _resampled_differences(labels, first, second, codes, replicates, seed), seed, alpha)
+    by_case = _resampled_differences(labels, first, second, codes, replicates, seed)
+    return bounded(over_seeds(per_seed, by_case, seed, alpha))
 
 
 def over_seeds(per_seed: Float, by_case: Float, seed: int = 0, alpha: float = 0.05) -> ArmDifference:
@@ -98,6 +99,12 @@ def over_seeds(per_seed: Float, by_case: Float, seed: int = 0, alpha: float = 0.
         replicates=wide,
         note=_note(seeds),
     )
+
+
+def bounded(found: ArmDifference, least: float = -1.0) -> ArmDifference:
+    """``found`` with limits in [``least``, 1]: an interval over few seeds may pass what the endpoint can be."""
+    low, high = (float(np.clip(limit, least, 1.0)) for limit in (found.low, found.high))
+    return replace(found, low=low, high=high)
 
 
 def bootstrap_p(replicates: Float) -> float:

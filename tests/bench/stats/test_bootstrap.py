@@ -174,6 +174,13 @@ class TestTwoLevel:
         if seeds <= 5:  # the plain error finds too much: what is tested here makes a difference
             assert binomtest(plain, runs, 0.05, alternative="greater").pvalue < 0.001
 
+    def test_limits_of_two_seeds_that_differ_much_stay_within_what_a_difference_can_be(self):
+        y = np.arange(40) % 2 == 0
+        right, wrong = y + 0.1 * np.arange(40), -1.0 * y
+        found = stats.two_level_bootstrap(y, np.stack([right, wrong]), np.stack([wrong, right]), replicates=400)
+        assert (found.value, found.low, found.high) == (pytest.approx(0, abs=1e-12), -1, 1)
+        assert np.abs(found.replicates).max() > 1
+
     def test_bad_arms(self):
         y, a, b = self.arms(2, 0.0)
         with pytest.raises(DataError, match="one shape"):
