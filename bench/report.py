@@ -186,13 +186,26 @@ def _positives(record: Record) -> str:
     return f"{test.get(positive, 0):,} {positive} of {sum(test.values()):,} test images"
 
 
-def _arm_notes(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:
-    """What classifiers noticed while they were trained, each thing once."""
-    said: dict[str, list[str]] = {}
+def _arm_notes(arms: Sequence[ArmRecord]) -> Iterator[RenderableType]:
+    """What classifiers noticed while they were trained, each thing once, and whose it is in as few words as name it."""
+    said: dict[str, list[tuple[str, int]]] = {}
     for arm in arms:
         for note in arm.notes:
-            said.setdefault(note, []).append(f"{arm.name} (seed {arm.seed})")
-    yield from (Text(f"{', '.join(names)}: {note}", style="yellow") for note, names in said.items())
+            said.setdefault(note, []).append((arm.name, arm.seed))
+    everyone = [(arm.name, arm.seed) for arm in arms]
+    yield from (Text(f"{_whose(who, everyone)}: {note}", style="yellow") for note, who in said.items())
+
+
+def _whose(who: Sequence[tuple[str, int]], everyone: Sequence[tuple[str, int]]) -> str:
+    """``(arm, seed)`` pairs in words: all arms, an arm with all of its seeds by its name, else with those it is."""
+    if len(everyone) > 1 and set(who) == set(everyone):
+        return "all arms"
+    words = []
+    for name in dict.fromkeys(name for name, _ in who):
+        own, known = ({seed for other, seed in pairs if other == name} for pairs in (who, everyone))
+        some = f" (seed{'s' if len(own) > 1 else ''} {', '.join(map(str, sorted(own)))})"
+        words.append(name if own == known and len(known) > 1 else name + some)
+    return ", ".join(words)
 
 
 def _arm_errors(arms: Iterable[ArmRecord]) -> Iterator[RenderableType]:

@@ -72,13 +72,21 @@ def test_subgroups_stand_beside_each_other_and_small_ones_are_only_named() -> No
     assert "arms not shown are in the record: C1, C2, C6" in " ".join(narrow.split())
 
 
-def test_what_classifiers_noticed_is_said_once() -> None:
+def noticed(*where: tuple[str, int]) -> str:
+    """The line of a report on two seeds in which the given arms noticed the same."""
     record = example((0, 1))
-    for arm in record.arms[:2]:
-        arm.notes = ["no train image of melanoma"]
-    text = shown(record)
-    assert text.count("no train image of melanoma") == 1
-    assert f"{record.arms[0].name} (seed {record.arms[0].seed})" in text
+    for arm in record.arms:
+        arm.notes = ["no train image of melanoma"] if not where or (arm.name, arm.seed) in where else []
+    found = re.findall(r"^(.*): no train image of melanoma *$", shown(record), re.M)
+    assert len(found) == 1
+    return str(found[0])
+
+
+def test_what_classifiers_noticed_is_said_once_with_whose_it_is() -> None:
+    assert noticed(("C0", 0)) == "C0 (seed 0)"
+    assert noticed(("C0", 0), ("guided", 1)) == "C0 (seed 0), guided (seed 1)"
+    assert noticed(("C0", 1), ("C0", 0), ("guided", 1)) == "C0, guided (seed 1)"
+    assert noticed() == "all arms"
 
 
 def test_undefined_numbers_have_their_reason_once() -> None:
