@@ -14,7 +14,7 @@ from bench.config import RunConfig
 from bench.context import Reporter, Silent
 from bench.contracts import Images
 from bench.environment import BF16_CUDA_CAPABILITY, cpu_has_fast_bf16, cuda_capability, nvidia_driver_present
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 from bench.estimates import Estimator, StageCost
 from bench.inspection import inspect_reals, inspections
 from bench.lab import Lab
@@ -85,13 +85,14 @@ def plan(config: RunConfig, reporter: Reporter | None = None) -> Plan:
 
     Raises what a run would raise for a wrong configuration or unusable data.
     """
+    name = config.run_id()  # names every plugin and option that is wrong, before any data are prepared
     device = planned_device(config.device)
     precision = planned_precision(config.precision, device)
     real = Workbench(config, device, precision, reporter or Silent())
     world = prepare_world(real)
     bench = PlanningBench(config, device, precision)
     world.held_out = PlanningHeldOut(bench, world.dataset, world.prepared.fingerprint, world.held_out.half)
-    made = Plan(config.run_id(), device, precision)
+    made = Plan(name, device, precision)
     _walk(bench, world, made.notes)
     estimator = Estimator(config.store, device, precision, config.data.resolution)
     made.stages = [*_done(real), *(_with_cost(p, estimator) for p in bench.planned)]
@@ -124,6 +125,8 @@ def _walk(bench: PlanningBench, world: World, notes: list[str]) -> None:
         try:
             primary = _walk_seed(bench, world, arms, judges) or primary
             _compare(bench, world, arms, primary)
+        except ConfigError:
+            raise
         except (BenchError, NotMade) as error:
             why = "a result that does not exist yet" if isinstance(error, NotMade) else str(error)
             notes.append(f"seed {seed}: what comes after {bench.last.meta['name']!r} depends on {why}")

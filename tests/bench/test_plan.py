@@ -11,6 +11,7 @@ import pytest
 
 from bench import registry
 from bench.config import RunConfig
+from bench.errors import ConfigError
 from bench.estimates import Estimator, matmul_flops_per_second, stated_cost
 from bench.plan import Plan, plan
 from bench.planning import Planned
@@ -89,6 +90,20 @@ def test_a_plan_makes_nothing(generator: str, folder: Path, done: RunResult) -> 
     made = plan(asked)
     assert any(s.stage == "fit" for s in made.stages)
     assert sorted(Path(asked.store).rglob("stage.json")) == stored
+
+
+def test_a_wrong_option_is_told_before_data_are_prepared(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="bogus"):
+        plan(config(tmp_path, "protocol.bogus=3", protocol="adversarial", generator="copy"))
+    assert not any(tmp_path.rglob("stage.json"))
+
+
+@pytest.mark.parametrize(("strategy", "said"), [("nonsense", "no strategy called"), ("vary", "needs a generator with")])
+def test_a_strategy_that_cannot_work_ends_the_plan_as_it_ends_the_run(
+    strategy: str, said: str, folder: Path, done: RunResult
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan(config(folder, f"protocol.strategy={strategy}", protocol="adversarial", generator="pca-gaussian"))
 
 
 def test_no_torch(folder: Path, done: RunResult) -> None:
