@@ -49,6 +49,12 @@ class PluginRecord(Row):
     config: dict[str, Any]
     control: bool = False
 
+    @property
+    def label(self) -> str:
+        """What people call it: its name, and the network where a plugin of many networks is told one."""
+        network = self.config.get("network")
+        return f"{self.name} {network}" if isinstance(network, str) else self.name
+
 
 class DataRecord(Row):
     """Which images, how they were made ready, and what was noticed on the way."""

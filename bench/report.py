@@ -77,7 +77,7 @@ def _header(record: Record) -> Iterator[RenderableType]:
     yield Text.assemble(
         "\n", (record.run_id, "bold"), "  ", (record.status, colour), f"  preset {record.preset}{ranked}"
     )
-    plugins = [f"{p.name} (version {p.version})" for p in (record.protocol, record.generator, record.classifier) if p]
+    plugins = [f"{p.label} (version {p.version})" for p in (record.protocol, record.generator, record.classifier) if p]
     grid = facts_grid()
     grid.add_row("data", f"{data.name or data.spec}, {data.n:,} images at {data.resolution} px, {_task(record)}")
     if record.split is not None:

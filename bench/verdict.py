@@ -34,7 +34,8 @@ def verdict(rows: Iterable[ComparisonRecord], arms: Iterable[ArmRecord] = ()) ->
 
 def _sentences(arm: str, rows: Sequence[ComparisonRecord], called: Mapping[str, str]) -> list[str]:
     won, lost = ([r for r in rows if _certain(r) and _sign(r) == sign] for sign in (1, -1))
-    open_ = [r for r in rows if r not in won and r not in lost]
+    alike = [r for r in rows if _alike(r)]
+    open_ = [r for r in rows if r not in won and r not in lost and r not in alike]
     n, once = rows[0].estimate.n, rows[0].n_seeds == 1  # one training proves nothing about the next
     at = f" at n = {n:,} test images" if n else ""
     out = []
@@ -48,6 +49,12 @@ def _sentences(arm: str, rows: Sequence[ComparisonRecord], called: Mapping[str, 
     if open_:
         listed = [f"{_name(r, called)} ({interval(r.estimate, signed=True)} AUC{_could(r)})" for r in open_]
         out.append(f"No evidence{at} that {arm} differs from {_all(listed)}.")
+    if alike:
+        listed = [_name(r, called) for r in alike]
+        out.append(
+            f"{arm} scores every test image in the same order as {_all(listed)}: nothing that tells them apart was "
+            "trained on, so that was no comparison."
+        )
     if won and len(won) < len(rows):
         out.append(f"So {arm} is not shown to beat all that it is compared with.")
     return out
@@ -55,6 +62,12 @@ def _sentences(arm: str, rows: Sequence[ComparisonRecord], called: Mapping[str, 
 
 def _certain(row: ComparisonRecord) -> bool:
     return row.p_adjusted is not None and row.p_adjusted < LEVEL and row.estimate.value is not None
+
+
+def _alike(row: ComparisonRecord) -> bool:
+    """Whether the difference is 0 in every resample: equal arms, where chance alone would have moved the limits."""
+    estimate = row.estimate
+    return estimate.value == estimate.low == estimate.high == 0.0
 
 
 def _sign(row: ComparisonRecord) -> int:

@@ -212,7 +212,7 @@ def _same_training(a: Row, b: Row) -> bool:
 def _identity(record: Record, name: str) -> Identity:
     generator = record.generator
     parts = [_plugin(plugin) if plugin else None for plugin in (generator, record.protocol, record.classifier)]
-    names = (generator.name if generator else "", record.protocol.name, name, record.classifier.name)
+    names = (generator.name if generator else "", record.protocol.name, name, record.classifier.label)
     return Identity(*names, digest([name, *parts]))
 
 

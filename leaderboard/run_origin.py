@@ -40,7 +40,7 @@ def provenance(entry: Entry, sha: str) -> Html:
 
 
 def _plugin(plugin: PluginRecord) -> Html:
-    return Html(f"{text(plugin.name)} <code>{text(plugin.cls)}@{text(plugin.version)}</code>")
+    return Html(f"{text(plugin.label)} <code>{text(plugin.cls)}@{text(plugin.version)}</code>")
 
 
 def ledger(record: Record) -> Html:

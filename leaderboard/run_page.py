@@ -100,4 +100,4 @@ def _alternative(title: str) -> str:
 def titles(record: Record) -> tuple[str, str]:
     """Name of a run as people say it, and what it is made of."""
     generator = record.generator.name if record.generator else "real images"
-    return generator, f"{record.protocol.name} · {record.classifier.name}"
+    return generator, f"{record.protocol.name} · {record.classifier.label}"

@@ -45,6 +45,17 @@ def test_nothing_found_says_what_could_have_been_seen() -> None:
     )
 
 
+def test_arms_that_order_all_images_alike_were_not_compared() -> None:
+    same = row("C1", 0.0, 1.0, mdd=0.0)
+    same.estimate = EstimateRecord(value=0.0, low=0.0, high=0.0, n=1510)
+    assert verdict([same, row("C2", 0.002, 0.6)], ARMS) == (
+        "No evidence at n = 1,510 test images that guided differs from C2 repeated hard real (+0.002 [-0.006, +0.010] "
+        "AUC; this run could have seen Δ ≥ 0.012). guided scores every test image in the same order as C1 random "
+        "synthetic: nothing that tells them apart was trained on, so that was no comparison. Over 10 paired seeds."
+    )
+    assert "in the same order" not in verdict([row("C1", 0.0, 1.0)], ARMS)
+
+
 def test_harm_is_said_and_one_seed_speaks_of_one_training() -> None:
     assert verdict([row("C1", -0.02, 0.001)]).startswith("guided is worse than C1 by -0.020 [-0.028, -0.012] AUC")
     assert verdict([row("C1", 0.02, 0.001, seeds=1)]).startswith("guided did better than C1 by +0.020")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.record import PluginRecord
 from bench.stats import auc, delong, delong_paired, two_level_bootstrap
 from leaderboard.load import Predictions, load
 from leaderboard.paired import Difference, Measured, difference, differences, influence, lend
@@ -234,6 +235,16 @@ def test_a_run_without_synthetic_images_stands_in_every_track_of_its_data(tmp_pa
     for rows in tracks.values():
         (baseline,) = [row for row in rows if row.kind == "baseline"]
         assert "c" in {entry.record.run_id for entry in baseline.entries}
+
+
+def test_a_classifier_of_many_networks_is_called_by_its_network(tmp_path: Path) -> None:
+    for network in ("resnet50", "efficientnet_b2"):
+        chosen = {"network": network}
+        timm = PluginRecord(name="timm_net", cls="classifiers.timm_net:TimmNet", version="1", config=chosen)
+        make_run(tmp_path / network, "ldm", classifier=timm)
+    make_run(tmp_path / "small", "ldm")
+    (rows,) = gather(load([tmp_path]).entries).values()
+    assert {row.identity.classifier for row in rows} == {"timm_net resnet50", "timm_net efficientnet_b2", "small_cnn"}
 
 
 def test_controls_are_marked_measured_and_not_ranked(tmp_path: Path) -> None:
