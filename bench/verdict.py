@@ -52,8 +52,8 @@ def _sentences(arm: str, rows: Sequence[ComparisonRecord], called: Mapping[str, 
     if alike:
         listed = [_name(r, called) for r in alike]
         out.append(
-            f"{arm} scores every test image in the same order as {_all(listed)}: nothing that tells them apart was "
-            "trained on, so that was no comparison."
+            f"The interval of {arm} against {_all(listed)} is 0 alone: they rank the classes alike, as where none of "
+            "them saw an image that the others did not, or none errs; what this run could have seen cannot be told."
         )
     if won and len(won) < len(rows):
         out.append(f"So {arm} is not shown to beat all that it is compared with.")
@@ -65,7 +65,7 @@ def _certain(row: ComparisonRecord) -> bool:
 
 
 def _alike(row: ComparisonRecord) -> bool:
-    """Whether the difference is 0 in every resample: equal arms, where chance alone would have moved the limits."""
+    """Whether difference and limits are exactly 0, where chance alone would have moved them: no error to speak of."""
     estimate = row.estimate
     return estimate.value == estimate.low == estimate.high == 0.0
 
