@@ -8,6 +8,7 @@ launch nothing of this does anything, and neither torch nor accelerate is import
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,9 +128,14 @@ def told_by_first(value: Any) -> Any:
 
 @cache
 def _join() -> Any:
-    """Meet the other processes, by Accelerate's choice of backend: NCCL between GPUs, gloo between processors."""
+    """Meet the other processes, by Accelerate's choice of backend: NCCL between GPUs, gloo between processors.
+
+    The group is left when the program ends: an interpreter that ends with gloo's threads alive aborts now and then.
+    """
     import torch
     from accelerate import PartialState
 
     on_cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")
-    return PartialState(cpu=on_cpu, timeout=PATIENCE)
+    state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+    atexit.register(state.destroy_process_group)
+    return state

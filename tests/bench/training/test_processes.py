@@ -27,6 +27,22 @@ fit = lab.fit_generator(lab.train, name="ddpm", options={"steps": 20, "batch": 8
 sys.stdout.write(f"process {processes.rank()} {fit.stored.status}\n")
 """
 
+LEAVE = r"""
+import atexit
+import sys
+import torch
+from bench.training import processes
+
+def tell():
+    sys.stdout.write(f"process {processes.rank()} still joined: {torch.distributed.is_initialized()}\n")
+
+atexit.register(tell)  # handlers run last in, first out: this one sees what the program left behind
+assert processes.told_by_first(processes.rank()) == 0
+assert torch.distributed.is_initialized()
+if "fail" in sys.argv:
+    raise RuntimeError("as if training had failed")
+"""
+
 
 def run(*arguments: str, **variables: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
@@ -89,3 +105,13 @@ def test_two_processes_train_what_one_trains(launcher: list[str], alone: Path, t
 def test_a_run_of_two_processes_has_one_record_of_the_same_stages(alone: Path, tmp_path: Path) -> None:
     run(*TORCHRUN, *RUN, *places(tmp_path))
     assert stage_keys(tmp_path) == stage_keys(alone)
+
+
+@pytest.mark.slow
+def test_processes_part_before_they_end(tmp_path: Path) -> None:
+    """Else the threads of gloo are alive when the interpreter ends, and abort it in one launch of four."""
+    (tmp_path / "leave.py").write_text(LEAVE)
+    told = run(*TORCHRUN, str(tmp_path / "leave.py"))
+    assert sorted(told.split("\n")) == ["", "process 0 still joined: False", "process 1 still joined: False"]
+    with pytest.raises(AssertionError, match="as if training had failed"):
+        run(*TORCHRUN, str(tmp_path / "leave.py"), "fail")
