@@ -93,3 +93,9 @@ def seeds_text(record: Record) -> str:
     finished = {arm.seed for arm in record.arms} - {failure.seed for failure in record.failures}
     asked = len(record.seeds)
     return "" if len(finished) >= asked else f"{len(finished)} of {asked} seed{'s' * (asked != 1)} finished"
+
+
+def throughput_note(precisions: Iterable[str]) -> str:
+    """What the numbers of a table of images per second leave out, and what its precision means."""
+    mixed = "; bf16: what the run lets autocast use, predictions and some networks compute in float32 all the same"
+    return "warm-up left out" + (mixed if "bf16" in set(precisions) else "")

@@ -11,7 +11,17 @@ from rich.padding import Padding
 from rich.text import Text
 
 from bench.amounts import record_curves, saturation_events, saturation_limits, saturation_words
-from bench.format import NOTHING, counts, interval, megabytes, number, over_seeds, seeds_text, words_over_seeds
+from bench.format import (
+    NOTHING,
+    counts,
+    interval,
+    megabytes,
+    number,
+    over_seeds,
+    seeds_text,
+    throughput_note,
+    words_over_seeds,
+)
 from bench.progress import duration
 from bench.record import ArmRecord, EstimateRecord, FidelityRecord, Record
 from bench.report_endpoints import comparison_blocks, further_blocks, round_blocks
@@ -268,6 +278,7 @@ def _throughput(record: Record) -> Iterator[RenderableType]:
         cells = (number(row.images_per_second), number(each), f"{row.images:,}", f"{row.batch:,}", device)
         table.add_row(row.phase, row.plugin.split(":")[-1], *cells)
     yield table
+    yield small_print(throughput_note(row.precision for row in record.throughput))
 
 
 def _stages(record: Record) -> Iterator[RenderableType]:

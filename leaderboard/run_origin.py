@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from bench.format import NOTHING, megabytes, number
+from bench.format import NOTHING, megabytes, number, throughput_note
 from bench.progress import duration
 from bench.record import PluginRecord, Record, StageRecord, ThroughputRecord
 from leaderboard.load import Entry
@@ -100,7 +100,8 @@ def throughput(record: Record) -> Html:
     """Images per second of each plugin and phase."""
     rows = [_speed(t) for t in record.throughput]
     heads = ("Plugin", "Phase", "Images per second", "Images", "Batch", "Device", "Precision", "Threads")
-    return Table("Warm-up left out", heads, rows, frozenset({2, 3, 4, 7})).html() if rows else Html("")
+    note = throughput_note(t.precision for t in record.throughput)
+    return Table(f"{note[0].upper()}{note[1:]}", heads, rows, frozenset({2, 3, 4, 7})).html() if rows else Html("")
 
 
 def _speed(t: ThroughputRecord) -> list[object]:

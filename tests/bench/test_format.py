@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bench.format import counts, interval, megabytes, number, over_seeds, p_value, seeds_text, words_over_seeds
+from bench.format import (
+    counts,
+    interval,
+    megabytes,
+    number,
+    over_seeds,
+    p_value,
+    seeds_text,
+    throughput_note,
+    words_over_seeds,
+)
 from bench.record import ComparisonRecord, EstimateRecord
 from bench.verdict import verdict
 from tests.bench.records import example
@@ -85,3 +95,8 @@ def test_arms_whose_seeds_chose_other_rounds_say_so() -> None:
         words_over_seeds(["real + 1574 guided synthetic", "real + 766 guided synthetic"]) == "real + guided synthetic"
     )
     assert words_over_seeds(["real + 1574 guided"] * 2) == "real + 1574 guided"
+
+
+def test_a_speed_under_bf16_says_what_may_still_be_float32() -> None:
+    assert throughput_note(["fp32", "fp32"]) == "warm-up left out"
+    assert "predictions and some networks compute in float32" in throughput_note(["fp32", "bf16"])
