@@ -10,7 +10,7 @@ from generators._diffusion.options import DiffusionOptions, Share, Width
 
 
 class LatentOptions(DiffusionOptions):
-    """``DiffusionOptions`` of the latent UNet, and of the autoencoder trained before it:
+    """``DiffusionOptions`` of the latent UNet, and of the autoencoder trained before it; ``cpu`` by default:
 
     ae_steps, ae_batch, ae_lr, ae_ema  its training, with the warm-up of the UNet
     ae_channels       width at each resolution; the code is 2 ** (levels - 1) times smaller than the unshuffled image

@@ -34,7 +34,8 @@ class DiffusionOptions(AbilityOptions):
                       and class embeddings start anew. Give the schedule and prediction it was trained with
     unet_revision, unet_download  of a hub id; a download needs the full commit
     class_dropout     share of labels replaced by the null class in training; classifier-free guidance needs > 0
-    guidance          scale s of classifier-free guidance, eps = eps_null + s (eps_class - eps_null); 1 is none
+    guidance          scale s of classifier-free guidance, eps = eps_null + s (eps_class - eps_null); 1 is none.
+                      Networks trained for minutes follow their class too weakly without
     guidance_interval  noise levels sigma_t / alpha_t, (low, high], to which that is confined (Kynkäänniemi et al. 2024,
                       arXiv:2404.07724), other steps cost half; None for all
     sampler, sampling_steps  dpm++ (2M; Lu et al. 2022), ddim (eta 0; Song et al. 2021) or heun (Karras et al. 2022,
@@ -66,10 +67,10 @@ class DiffusionOptions(AbilityOptions):
     unet_revision: str | None = None
     unet_download: bool = False
     class_dropout: Share = 0.1
-    guidance: float = Field(1.0, ge=0.0)
+    guidance: float = Field(2.0, ge=0.0)
     guidance_interval: tuple[float, float] | None = None
     sampler: Literal["dpm++", "ddim", "heun"] = "dpm++"
-    sampling_steps: PositiveInt = 15
+    sampling_steps: PositiveInt = 10
     sampling_batch: PositiveInt = 64
     balanced: bool = True
     augment: Augment = "dihedral"
@@ -79,7 +80,9 @@ class DiffusionOptions(AbilityOptions):
         if self.attention > len(self.channels):
             raise ValueError(f"attention is {self.attention}, but channels has only {len(self.channels)} levels")
         if self.guidance != 1.0 and self.class_dropout == 0.0:
-            raise ValueError("guidance other than 1 needs class_dropout > 0: the null class is never trained")
+            raise ValueError(
+                "guidance other than 1 needs class_dropout > 0, or the null class is never trained: set guidance to 1"
+            )
         if self.sampling_steps > self.timesteps:
             raise ValueError(f"sampling_steps {self.sampling_steps} is more than timesteps {self.timesteps}")
         if self.prediction == "epsilon" and (self.schedule in ("cosine", "sigmoid") or self.zero_terminal_snr):
