@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from bench.record import ComparisonRecord, DataRecord, EstimateRecord, FidelityR
 from leaderboard.load import Entry, Loaded
 from leaderboard.rank import Ranking, Standing, rank
 from leaderboard.rows import Row, Track, absent_controls, extractor_name, gather
+from leaderboard.variants import variants
 
 ORDER = {"ranked": 0, "gated": 1, "unranked": 2, "incomplete": 3, "failed": 4, "absent": 5}
 
@@ -163,15 +163,16 @@ def _line(i: int, row: Row, ranking: Ranking) -> Line:
 
 
 def _told_apart(lines: list[Line]) -> list[Line]:
-    """Rows that share their names get the generator they were run beside, and the digest of their configuration."""
-    times = Counter(line.names for line in lines)
-    return [line if times[line.names] == 1 else replace(line, variant=_variant(line)) for line in lines]
-
-
-def _variant(line: Line) -> str:
-    beside = sorted({entry.record.generator.name for entry in line.row.entries if entry.record.generator})
-    where = f"beside {', '.join(beside)}, " if line.row.kind == "baseline" and beside else ""
-    return f"{where}configuration {line.row.identity.digest[:6]}"
+    """Rows that share their names get what tells them apart (:mod:`leaderboard.variants`)."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for i, line in enumerate(lines):
+        alike.setdefault(line.names, []).append(i)
+    told = list(lines)
+    for places in alike.values():
+        if len(places) > 1:
+            for i, variant in zip(places, variants([lines[i].row for i in places]), strict=True):
+                told[i] = replace(lines[i], variant=variant)
+    return told
 
 
 def _order(line: Line) -> tuple[int, float, tuple[str, ...]]:

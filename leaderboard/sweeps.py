@@ -29,9 +29,8 @@ from leaderboard.load import Entry
 from leaderboard.markup import Html, join
 from leaderboard.rows import rows_of, tracks_of
 from leaderboard.svg import SERIES, Datum, Plot, around, linear, log
+from leaderboard.variants import MORE_ARMS, configuration
 
-MORE_ARMS = ("ratios", "sizes", "size", "fractions", "balance", "positives", "classical")
-"""Options of protocols that say which arms there are, and change none: runs that differ by these make one curve."""
 MARGIN = 0.04  # of the axis on either side of the outermost amounts
 ROOM = 30  # pixels from one amount written at the axis to the next
 APART = 5.0  # pixels between intervals at one amount
@@ -119,7 +118,7 @@ def _line(curve: Curve[Line]) -> Line:
 
 
 def _with_variant(name: str, curve: Curve[Line]) -> str:
-    return f"{name} · {_line(curve).variant or f'configuration {_line(curve).row.identity.digest[:6]}'}"
+    return f"{name} · {_line(curve).variant or configuration(_line(curve).row)}"
 
 
 def _plot(sweep: Sweep, found: Sequence[Drawn], *, several: bool) -> Html:

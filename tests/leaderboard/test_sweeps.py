@@ -265,7 +265,7 @@ def test_curves_are_of_equal_trainings(tmp_path: Path) -> None:
     assert sorted(len(figure.dots(series)) for series in range(2)) == [3, 4]
     names = figure.legend[:2]
     assert len(set(names)) == 2
-    assert all(re.fullmatch(r"ldm · configuration [0-9a-f]{6}", name) for name in names)
+    assert all(re.fullmatch(r"ldm · (steps=[12]00|configuration [0-9a-f]{6})", name) for name in names)
     longer = names[[len(figure.dots(series)) for series in range(2)].index(4)]
     assert f"Saturation: {longer}: from ratio 0.5 on not told apart from the best, ratio 2. Judged" in figure.caption
 
