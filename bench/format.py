@@ -88,6 +88,13 @@ def megabytes(value: float | None) -> str:
     return f"{value / 1024:.1f} GB" if value >= 1000 else f"{value:.0f} MB"
 
 
+def detectable(mdd: float | None) -> str:
+    """ "± 0.012", the smallest difference that could have been shown; "none" from 1 on, which no difference exceeds."""
+    if mdd is None:
+        return NOTHING
+    return "none" if mdd >= 1.0 else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
+
+
 def seeds_text(record: Record) -> str:
     """ "1 of 2 seeds finished"; "" where all are."""
     finished = {arm.seed for arm in record.arms} - {failure.seed for failure in record.failures}

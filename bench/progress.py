@@ -123,12 +123,14 @@ class Tracker:
         ]
         return (sum(seconds), len(seconds) == len(left)) if seconds else None
 
-    def summary(self) -> str:
-        """ "7 of 30 stages (4 cached) · 1:02 elapsed · 5:10 left"."""
-        total = f" of {len(self.expected)}" if len(self.expected) >= self.finished and self.expected else ""
+    def summary(self, *, over: bool = False) -> str:
+        """ "7 of 30 stages (4 cached) · 1:02 elapsed · 5:10 left"; of a run that is ``over`` only what it did."""
+        ahead = bool(self.expected) and len(self.expected) >= self.finished and not over
+        total = f" of {len(self.expected)}" if ahead else ""
         cached = f" ({self.counts['cached']} cached)" if self.counts.get("cached") else ""
-        parts = [f"{self.finished}{total} stages{cached}", f"{duration(self.elapsed)} elapsed"]
-        left = self.remaining()
+        noun = "stage" if self.finished == 1 and not ahead else "stages"
+        parts = [f"{self.finished}{total} {noun}{cached}", f"{duration(self.elapsed)} elapsed"]
+        left = None if over else self.remaining()
         if left is not None:
             parts.append(f"{'about' if left[1] else 'at least'} {duration(left[0])} left")
         return " · ".join(parts)
@@ -169,7 +171,7 @@ class RunReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.tracker.finished and self.summary:
-            self.message(self.tracker.summary())
+            self.message(self.tracker.summary(over=kind is None))
 
 
 class PlainReporter(RunReporter):

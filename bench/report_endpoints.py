@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.format import LEAST_DIFFERENCE, NOTHING, interval, number, over_seeds, p_value
+from bench.format import NOTHING, detectable, interval, over_seeds, p_value
 from bench.progress import duration
 from bench.record import ComparisonRecord, EstimateRecord, FurtherArmRecord, Record
 from bench.tables import make_table, metric_title, small_print
@@ -120,13 +120,12 @@ def _table(title: str, rows: Sequence[ComparisonRecord], width: int) -> Table:
     heads = ("arm minus control", "endpoint", "difference", "p", f"p {correction}", "detectable")
     table = make_table(title, *heads)
     for c in rows:
-        mdd = c.minimum_detectable_difference
         table.add_row(
             Text(f"{c.arm} - {c.versus}", style="bold" if c.primary else ""),
             metric_title(c.endpoint),
             interval(c.estimate, signed=True, stacked=width < WIDE),
             p_value(c.p),
             p_value(c.p_adjusted),
-            NOTHING if mdd is None else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}",
+            detectable(c.minimum_detectable_difference),
         )
     return table

@@ -76,6 +76,8 @@ def _sign(row: ComparisonRecord) -> int:
 
 def _could(row: ComparisonRecord) -> str:
     mdd = row.minimum_detectable_difference
+    if mdd is not None and mdd >= 1.0:
+        return "; this run could have seen no difference"
     return "" if mdd is None else f"; this run could have seen Δ ≥ {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
 
 

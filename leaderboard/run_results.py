@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.format import (
-    LEAST_DIFFERENCE,
     NOTHING,
     counts,
+    detectable,
     interval,
     number,
     over_seeds,
@@ -158,12 +158,19 @@ def hard(record: Record) -> Html:
 
 def _comparison(c: ComparisonRecord, scale: Scale, *, with_adjusted: bool) -> list[object]:
     name = f"{text(c.arm)} − {text(c.versus)}"
-    e, mdd = c.estimate, c.minimum_detectable_difference
+    e = c.estimate
     shown = drawn(e.value, e.low, e.high, scale, [0.0]) + text(interval(e, signed=True))
-    seen = NOTHING if mdd is None else f"± {number(mdd, max(mdd, LEAST_DIFFERENCE))}"
     title = Html(f"<b>{name}</b>" if c.primary else name)
     adjusted = [p_value(c.p_adjusted)] if with_adjusted else []
-    return [title, metric_title(c.endpoint), Html(shown), p_value(c.p), *adjusted, c.n_seeds, seen]
+    return [
+        title,
+        metric_title(c.endpoint),
+        Html(shown),
+        p_value(c.p),
+        *adjusted,
+        c.n_seeds,
+        detectable(c.minimum_detectable_difference),
+    ]
 
 
 def findings(record: Record) -> Html:

@@ -6,6 +6,7 @@ import pytest
 
 from bench.format import (
     counts,
+    detectable,
     interval,
     megabytes,
     number,
@@ -100,3 +101,7 @@ def test_arms_whose_seeds_chose_other_rounds_say_so() -> None:
 def test_a_speed_under_bf16_says_what_may_still_be_float32() -> None:
     assert throughput_note(["fp32", "fp32"]) == "warm-up left out"
     assert "predictions and some networks compute in float32" in throughput_note(["fp32", "bf16"])
+
+
+def test_what_could_have_been_shown_is_at_most_a_whole() -> None:
+    assert [detectable(mdd) for mdd in (None, 0.0123, 0.99, 1.0, 1.7)] == ["–", "± 0.012", "± 0.990", "none", "none"]

@@ -93,6 +93,22 @@ def test_remaining_time_of_the_run_learns_from_finished_stages() -> None:
     assert reporter.tracker.summary() == "1 of 3 stages · 25.0 s elapsed · about 55.0 s left"
 
 
+def test_a_run_that_is_over_has_nothing_left() -> None:
+    """Stages that it turned out not to need are no work to come; after an error they are."""
+    clock = Clock()
+    reporter, text = plain(clock)
+    reporter.foresee = lambda: {"a": 10.0, "spare": 5.0}
+    with reporter:
+        reporter.data_ready()
+        reporter.stage_started("a")
+        clock.now += 10
+        reporter.stage_finished("a", "executed", 10.0)
+    assert text.getvalue().splitlines()[-1] == "[10.0 s] 1 stage · 10.0 s elapsed"
+    with pytest.raises(KeyboardInterrupt), reporter:
+        raise KeyboardInterrupt
+    assert text.getvalue().splitlines()[-1] == "[10.0 s] 1 of 2 stages · 10.0 s elapsed · about 5.0 s left"
+
+
 def test_remaining_time_with_unknown_stages_is_a_lower_bound() -> None:
     reporter, _ = plain(Clock())
     reporter.foresee = lambda: {"a": 90.0, "b": None}

@@ -69,3 +69,10 @@ def test_an_uncorrected_p_is_no_claim_and_secondary_rows_say_nothing() -> None:
     assert verdict([uncorrected], ARMS).startswith("No evidence")
     uncorrected.primary = False
     assert verdict([uncorrected], ARMS) == ""
+
+
+def test_two_seeds_that_differ_much_could_have_seen_nothing() -> None:
+    """Student's t with one degree of freedom asks for more than an AUC can rise."""
+    found = verdict([row("C1", 0.02, 0.6, seeds=2, mdd=1.7)], ARMS)
+    assert "AUC; this run could have seen no difference)" in found
+    assert "1.7" not in found
