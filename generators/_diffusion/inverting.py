@@ -14,7 +14,8 @@ from bench.errors import DataError
 from bench.loop import autocast
 from bench.pixels import UInt8
 from generators._diffusion.model import DiffusionModel
-from generators._diffusion.sampling import Flow, ddim, ddim_inverse, trailing_timesteps
+from generators._diffusion.noise import trailing_timesteps
+from generators._diffusion.sampling import Flow, ddim, ddim_inverse
 
 
 @torch.no_grad()

@@ -20,9 +20,9 @@ from bench.loop import autocast, placed
 from bench.pixels import PixelArray, UInt8, chunks
 from generators._diffusion.codecs import Codec, to_float, to_uint8
 from generators._diffusion.networks import plain_config
-from generators._diffusion.noise import ForwardProcess, steps_from
+from generators._diffusion.noise import ForwardProcess, steps_from, trailing_timesteps
 from generators._diffusion.options import DiffusionOptions
-from generators._diffusion.sampling import Predict, denoised, trailing_timesteps
+from generators._diffusion.sampling import Predict, denoised
 
 Batch = Callable[[Tensor, Tensor], Tensor]
 

@@ -89,6 +89,29 @@ def stratified_timesteps(batch: int, timesteps: int, rng: torch.Generator) -> Te
     return (u * timesteps).long()
 
 
+def trailing_timesteps(timesteps: int, steps: int) -> Tensor:
+    """int64 [steps], from timesteps - 1 down at even distances (Lin et al. 2023, arXiv:2305.08891, table 2)."""
+    return (torch.arange(steps, 0, -1, dtype=torch.float64) * timesteps / steps).round().long() - 1
+
+
+def level_timesteps(options: DiffusionOptions, steps: int) -> Tensor:
+    """int64, falling: pure noise, then steps - 1 times whose noise levels are spaced as ``sampling_levels`` says.
+
+    sigma_i = (a^(1/rho) + i / (steps - 2) (b^(1/rho) - a^(1/rho)))^rho for i = 0 ... steps - 2 (Karras et al. 2022,
+    arXiv:2206.00364, eq. 5), each at the time whose sigma_t / alpha_t is nearest; times that meet are taken once.
+    Raises ValueError without such levels.
+    """
+    if options.sampling_levels is None:
+        raise ValueError("sampling_levels is None: steps have even times")
+    high, low, rho = options.sampling_levels
+    process = ForwardProcess(options)
+    of_time = process.sigma.double().log() - process.alpha.double().log()
+    share = torch.linspace(0.0, 1.0, steps - 1, dtype=torch.float64)
+    levels = (high ** (1 / rho) + share * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+    nearest = (of_time[None, :] - levels.log()[:, None]).abs().argmin(dim=1)
+    return torch.cat([nearest, torch.tensor([options.timesteps - 1])]).unique().flip(0)
+
+
 def build_scheduler(options: DiffusionOptions, steps: int) -> tuple[Any, Tensor]:
     """A scheduler of diffusers set to ``steps`` steps, and its timesteps int64 [steps], from noise to code."""
     common = {**_scheduler_arguments(options), "timestep_spacing": "trailing"}

@@ -40,6 +40,8 @@ class DiffusionOptions(AbilityOptions):
                       arXiv:2404.07724), other steps cost half; None for all
     sampler, sampling_steps  dpm++ (2M; Lu et al. 2022), ddim (eta 0; Song et al. 2021) or heun (Karras et al. 2022,
                       algorithm 1, two network calls a step); all are deterministic
+    sampling_levels   noise levels sigma_t / alpha_t of these steps on the way from pure noise: largest, smallest, and
+                      the exponent rho of their spacing (Karras et al. 2022, eq. 5); None for even times
     sampling_batch    rows of every network call in sampling; short batches are padded, so that an image does
                       not depend on how many others are drawn with it
     balanced          equal class prior in training batches, whatever the class frequencies
@@ -71,6 +73,7 @@ class DiffusionOptions(AbilityOptions):
     guidance_interval: tuple[float, float] | None = None
     sampler: Literal["dpm++", "ddim", "heun"] = "dpm++"
     sampling_steps: PositiveInt = 10
+    sampling_levels: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = (40.0, 0.2, 3.0)
     sampling_batch: PositiveInt = 64
     balanced: bool = True
     augment: Augment = "dihedral"
@@ -83,6 +86,8 @@ class DiffusionOptions(AbilityOptions):
             raise ValueError(
                 "guidance other than 1 needs class_dropout > 0, or the null class is never trained: set guidance to 1"
             )
+        if self.sampling_levels is not None and self.sampling_levels[0] <= self.sampling_levels[1]:
+            raise ValueError(f"sampling_levels must fall from the first to the second, got {self.sampling_levels}")
         if self.sampling_steps > self.timesteps:
             raise ValueError(f"sampling_steps {self.sampling_steps} is more than timesteps {self.timesteps}")
         if self.prediction == "epsilon" and (self.schedule in ("cosine", "sigmoid") or self.zero_terminal_snr):

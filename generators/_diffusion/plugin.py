@@ -25,7 +25,8 @@ class DiffusionGenerator(FittedGenerator["DiffusionModel"]):
     Config: ClassVar[type[DiffusionOptions]] = DiffusionOptions
     _model: DiffusionModel | None
     sampling_options: ClassVar[frozenset[str]] = frozenset(
-        {"guidance", "guidance_interval", "sampler", "sampling_steps", "sampling_batch", *AbilityOptions.model_fields}
+        {"guidance", "guidance_interval", "sampler", "sampling_steps", "sampling_levels", "sampling_batch"}
+        | AbilityOptions.model_fields.keys()
     )
 
     @classmethod

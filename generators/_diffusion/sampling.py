@@ -13,28 +13,31 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from generators._diffusion.noise import ForwardProcess, build_scheduler
+from generators._diffusion.noise import ForwardProcess, build_scheduler, level_timesteps, trailing_timesteps
 from generators._diffusion.options import DiffusionOptions
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 def denoised(options: DiffusionOptions, predict: Predict, z: Tensor, steps: int, begin: int = 0) -> Tensor:
-    """The code that noise ``z`` leads to by the options' sampler of ``steps`` steps, entered at step ``begin``."""
+    """The code that noise ``z`` leads to by the options' sampler of ``steps`` steps, entered at step ``begin``.
+
+    From pure noise, ``begin`` 0, the steps have the noise levels that the options give; from later on, even times.
+    """
+    levels = level_timesteps(options, steps) if options.sampling_levels is not None and begin == 0 else None
     if options.sampler != "dpm++":
         method = heun if options.sampler == "heun" else ddim
-        return method(Flow(options, predict), z, trailing_timesteps(options.timesteps, steps)[begin:])
+        times = trailing_timesteps(options.timesteps, steps)[begin:] if levels is None else levels
+        return method(Flow(options, predict), z, times)
     scheduler, timesteps = build_scheduler(options, steps)
+    if levels is not None:
+        scheduler.set_timesteps(timesteps=levels.tolist())
+        timesteps = scheduler.timesteps
     if begin:
         scheduler.set_begin_index(begin)
     for t in timesteps[begin:]:
         z = scheduler.step(predict(z, t), t, z).prev_sample
     return z
-
-
-def trailing_timesteps(timesteps: int, steps: int) -> Tensor:
-    """int64 [steps], from timesteps - 1 down at even distances (Lin et al. 2023, arXiv:2305.08891, table 2)."""
-    return (torch.arange(steps, 0, -1, dtype=torch.float64) * timesteps / steps).round().long() - 1
 
 
 class Flow:

@@ -16,6 +16,7 @@ from generators._diffusion.noise import ForwardProcess
 from generators._diffusion.options import DiffusionOptions
 
 MEANS, SD = (-0.3, 0.4), 0.15
+EVEN: dict[str, Any] = {"guidance": 1.0, "sampling_levels": None, "sampling_steps": 100}
 
 
 class GaussianDenoiser(nn.Module):
@@ -48,14 +49,14 @@ class GaussianDenoiser(nn.Module):
 
 def gaussian_model(**values: Any) -> DiffusionModel:
     """A model of 8 px images whose codes are their pixels in [-1, 1]."""
-    options = DiffusionOptions(channels=(8,), **{"guidance": 1.0, "sampling_steps": 100, **values})
+    options = DiffusionOptions(channels=(8,), **{**EVEN, **values})
     codec = PixelCodec(torch.zeros(3), torch.ones(3), patch=1, stride=1)
     return DiffusionModel(options, codec, GaussianDenoiser(options), (8, 8), 2)
 
 
 def white_model(scale: float = 0.1, **values: Any) -> DiffusionModel:
     """A model of 8 px images of mean 0 and SD ``scale`` in [-1, 1], whose codes are white."""
-    options = DiffusionOptions(channels=(8,), **{"guidance": 1.0, "sampling_steps": 100, **values})
+    options = DiffusionOptions(channels=(8,), **{**EVEN, **values})
     codec = PixelCodec(torch.zeros(3), torch.full((3,), scale), patch=1, stride=1)
     return DiffusionModel(options, codec, GaussianDenoiser(options, (0.0, 0.0), 1.0), (8, 8), 2)
 

@@ -17,7 +17,15 @@ from bench.testing import tiny_images
 from generators.ddpm import DDPM
 from generators.ldm import LatentDiffusion
 
-SMALL = {"steps": 12, "batch": 8, "channels": (16, 32), "guidance": 1.0, "sampling_steps": 4, "sampling_batch": 8}
+SMALL = {
+    "steps": 12,
+    "batch": 8,
+    "channels": (16, 32),
+    "guidance": 1.0,
+    "sampling_levels": None,
+    "sampling_steps": 4,
+    "sampling_batch": 8,
+}
 PLAIN = {"patch": 2, "bands": False, "prediction": "epsilon", "schedule": "linear", "sampler": "ddim"}
 LATENT = {"ae_steps": 12, "ae_batch": 8, "ae_channels": (16, 32)}
 

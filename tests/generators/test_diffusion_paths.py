@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from generators._diffusion.averaging import PowerEma, averaged, power_exponent, power_width
-from generators._diffusion.noise import ForwardProcess, build_scheduler, sigmoid_betas
+from generators._diffusion.noise import (
+    ForwardProcess,
+    build_scheduler,
+    level_timesteps,
+    sigmoid_betas,
+    trailing_timesteps,
+)
 from generators._diffusion.options import DiffusionOptions
-from generators._diffusion.sampling import Flow, Predict, ddim, ddim_inverse, denoised, heun, trailing_timesteps
+from generators._diffusion.sampling import Flow, Predict, ddim, ddim_inverse, denoised, heun
 from tests.generators.gaussian import MEANS, GaussianDenoiser
 
 KINDS = [("v", "cosine"), ("v", "sigmoid"), ("x0", "sigmoid"), ("x0", "cosine"), ("epsilon", "linear")]
@@ -97,9 +105,59 @@ def test_timesteps_are_those_of_diffusers(steps: int) -> None:
         assert found.tolist() == scheduler.timesteps.tolist()
 
 
+@settings(deadline=None, max_examples=50)
+@given(steps=st.integers(1, 200), low=st.floats(0.02, 1.0), ratio=st.floats(1.5, 500.0), rho=st.floats(1.0, 9.0))
+def test_steps_at_noise_levels_go_from_pure_noise_down(steps: int, low: float, ratio: float, rho: float) -> None:
+    found = level_timesteps(DiffusionOptions(sampling_levels=(low * ratio, low, rho)), steps)
+    assert 1 <= len(found) <= steps
+    assert int(found[0]) == 999
+    assert int(found[-1]) >= 0
+    assert bool((found.diff() < 0).all())
+
+
+def test_noise_levels_are_spaced_by_their_exponent() -> None:
+    """With rho 2 roots of the levels lie at even distances; times are whole, so levels are met to a hundredth."""
+    options = DiffusionOptions(sampling_levels=(25.0, 0.25, 2.0))
+    process, found = ForwardProcess(options), level_timesteps(options, 11)
+    roots = (process.sigma[found[1:]] / process.alpha[found[1:]]).sqrt()
+    torch.testing.assert_close(roots, torch.linspace(5.0, 0.5, 10), rtol=0.02, atol=0)
+
+
+def test_only_the_way_from_pure_noise_has_these_levels() -> None:
+    called: list[int] = []
+
+    def predict(z: Tensor, t: Tensor) -> Tensor:
+        called.append(int(t))
+        return torch.zeros_like(z)
+
+    for sampler in ("dpm++", "ddim"):
+        options = DiffusionOptions(sampler=sampler, sampling_levels=(8.0, 0.5, 1.0))  # type: ignore[arg-type]
+        for begin, expected in ((0, level_timesteps(options, 4).tolist()), (2, [499, 249])):
+            called.clear()
+            denoised(options, predict, torch.ones(1, 1, 1, 1), 4, begin)
+            assert called == expected
+
+
+def test_ten_steps_at_noise_levels_keep_the_variety_of_smooth_images() -> None:
+    """Whitened codes of smooth images have an SD of 5 or so along their mean colour, which ten even times shrink."""
+    kept = {}
+    for levels in (None, (40.0, 0.2, 3.0)):
+        options = DiffusionOptions(sampling_levels=levels)
+        unet = GaussianDenoiser(options, (0.0, 0.0), 5.0)
+
+        def predict(z: Tensor, t: Tensor, unet: GaussianDenoiser = unet) -> Tensor:
+            v: Tensor = unet(z, t, torch.zeros(len(z), dtype=torch.int64)).sample
+            return v
+
+        z = torch.randn(2000, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+        kept[levels] = float(denoised(options, predict, z, 10).std()) / 5.0
+    assert kept[None] < 0.8
+    assert kept[40.0, 0.2, 3.0] == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.parametrize(("prediction", "schedule"), KINDS)
 def test_ddim_is_that_of_diffusers_where_steps_divide_the_timesteps(prediction: Any, schedule: Any) -> None:
-    options = DiffusionOptions(prediction=prediction, schedule=schedule, sampler="ddim")
+    options = DiffusionOptions(prediction=prediction, schedule=schedule, sampler="ddim", sampling_levels=None)
     _, predict = ideal(options)
     scheduler, timesteps = build_scheduler(options, 20)
     z = start = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -110,7 +168,7 @@ def test_ddim_is_that_of_diffusers_where_steps_divide_the_timesteps(prediction: 
 
 def test_ddim_follows_its_timesteps_where_they_are_not_even() -> None:
     """400 of 1000: diffusers steps by 1000 // 400 = 2 from timesteps that lie 2 and 3 apart."""
-    options = DiffusionOptions(sampler="ddim")
+    options = DiffusionOptions(sampler="ddim", sampling_levels=None)
     unet, predict = ideal(options)
     z = torch.randn(64, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     drawn, exact = denoised(options, predict, z, 400), unet.flowed(z, MEANS[0], torch.tensor(0))

@@ -30,7 +30,11 @@ def codes(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sampler", ["dpm++", "ddim", "heun"])
-@pytest.mark.parametrize("noise", [{}, {"zero_terminal_snr": True}, {"schedule": "sigmoid"}], ids=str)
+@pytest.mark.parametrize(
+    "noise",
+    [{}, {"zero_terminal_snr": True}, {"schedule": "sigmoid"}, {"sampling_levels": (40.0, 0.02, 3.0)}],
+    ids=str,
+)
 def test_samples_have_the_moments_of_their_class(sampler: Any, noise: dict[str, Any], ctx: StageContext) -> None:
     drawn = codes(gaussian_model(sampler=sampler, **noise).sample(np.array([0, 1] * 100), ctx))
     for k, mean in enumerate(MEANS):

@@ -29,7 +29,7 @@ from generators.ddpm import DDPM
 
 pytestmark = pytest.mark.speed
 SIZE, IMAGES, STEPS = 32, 64, 15
-OPTIONS: Any = DDPM.Config(bands=False, dropout=0.0, guidance=1.0, sampling_steps=15)
+OPTIONS: Any = DDPM.Config(bands=False, dropout=0.0, guidance=1.0, sampling_steps=15, sampling_levels=None)
 CODE = (48, 8, 8)
 
 
