@@ -139,18 +139,18 @@ def test_only_the_way_from_pure_noise_has_these_levels() -> None:
 
 
 def test_ten_steps_at_noise_levels_keep_the_variety_of_smooth_images() -> None:
-    """Whitened codes of smooth images have an SD of 5 or so along their mean colour, which ten even times shrink."""
+    """Whitened codes of smooth images have an SD of 6 to 8 along their mean, which ten even times shrink."""
     kept = {}
     for levels in (None, (40.0, 0.2, 3.0)):
         options = DiffusionOptions(sampling_levels=levels)
-        unet = GaussianDenoiser(options, (0.0, 0.0), 5.0)
+        unet = GaussianDenoiser(options, (0.0, 0.0), 7.0)
 
         def predict(z: Tensor, t: Tensor, unet: GaussianDenoiser = unet) -> Tensor:
             v: Tensor = unet(z, t, torch.zeros(len(z), dtype=torch.int64)).sample
             return v
 
         z = torch.randn(2000, 3, 2, 2, generator=torch.Generator().manual_seed(0))
-        kept[levels] = float(denoised(options, predict, z, 10).std()) / 5.0
+        kept[levels] = float(denoised(options, predict, z, 10).std()) / 7.0
     assert kept[None] < 0.8
     assert kept[40.0, 0.2, 3.0] == pytest.approx(1.0, abs=0.1)
 
