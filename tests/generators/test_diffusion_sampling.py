@@ -32,7 +32,13 @@ def codes(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("sampler", ["dpm++", "ddim", "heun"])
 @pytest.mark.parametrize(
     "noise",
-    [{}, {"zero_terminal_snr": True}, {"schedule": "sigmoid"}, {"sampling_levels": (40.0, 0.02, 3.0)}],
+    [
+        {},
+        {"zero_terminal_snr": True},
+        {"schedule": "sigmoid"},
+        {"sampling_levels": (40.0, 0.02, 3.0)},
+        {"zero_terminal_snr": True, "sampling_levels": (40.0, 0.02, 3.0)},
+    ],
     ids=str,
 )
 def test_samples_have_the_moments_of_their_class(sampler: Any, noise: dict[str, Any], ctx: StageContext) -> None:
