@@ -49,8 +49,14 @@ def _by_options(where: str, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
     settings = [dict(_settings(row.entries[-1].record)) for row in rows]
     names = [name for name in dict.fromkeys(name for one in settings for name in one) if _differs(name, settings)]
     for row, one in zip(rows, settings, strict=True):
-        given = [f"{_short(name, names)}={_text(one[name])}" for name in names[:MOST] if name in one]
+        given = [_said(name, one, names) for name in names[:MOST]]
         yield row, ", ".join(filter(None, (where, *given)))
+
+
+def _said(name: str, settings: Mapping[str, Any], names: Sequence[str]) -> str:
+    """ "guidance=2"; "no guidance" of a run from before there was such an option."""
+    short = _short(name, names)
+    return f"{short}={_text(settings[name])}" if name in settings else f"no {short}"
 
 
 def _settings(record: Record) -> Iterator[tuple[str, Any]]:

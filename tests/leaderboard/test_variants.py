@@ -79,3 +79,9 @@ def test_values_that_differ_little_are_written_in_full(tmp_path: Path) -> None:
     a_run(tmp_path, "ldm", 0, {"lr": 0.1}, {})
     a_run(tmp_path, "ldm", 1, {"lr": 0.1 + 1e-9}, {})
     assert told(tmp_path)["ldm", "A1"] == ["lr=0.1", "lr=0.100000001"]
+
+
+def test_a_run_from_before_an_option_says_so(tmp_path: Path) -> None:
+    a_run(tmp_path, "ldm", 0, {"steps": 100}, {})
+    a_run(tmp_path, "ldm", 1, {"steps": 100, "levels": [40.0, 0.2]}, {})
+    assert told(tmp_path)["ldm", "A1"] == ["levels=[40.0, 0.2]", "no levels"]
