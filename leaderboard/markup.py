@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 SPECIAL = re.compile("[&<>\"']")  # most texts have none, and looking is quicker than replacing five times
 
@@ -35,17 +36,22 @@ def text(value: object) -> str:
 
 def join(parts: Iterable[object], between: str = "") -> Html:
     """``parts`` escaped where they are not HTML, one after the other."""
-    return Html(between.join(text(part) for part in parts))
+    return Html(between.join([part if type(part) is Html else text(part) for part in parts]))
 
 
 def tag(name: str, content: object = "", **attributes: object) -> Html:
     """An element; ``class_`` and ``aria_label`` become ``class`` and ``aria-label``; None leaves an attribute out."""
-    shown = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    return Html(f"<{name}{shown}>{text(content)}</{name}>")
+    shown = ""
+    for key, value in attributes.items():
+        if value is not None:
+            said = str(value)
+            shown += f' {_attribute(key)}="{html.escape(said) if SPECIAL.search(said) else said}"'
+    return Html(f"<{name}{shown}>{content if type(content) is Html else text(content)}</{name}>")
+
+
+@cache
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
 
 
 def listing(items: Sequence[object], class_: str | None = None) -> Html:
