@@ -65,12 +65,16 @@ def build_site(places: Iterable[Path], out: Path, *, cached: bool = True) -> Bui
 @contextmanager
 def _rarely_collected() -> Iterator[None]:
     """Thousands of records stay in memory and hold no cycles: searching them for some took a fifth of a build."""
-    before = gc.get_threshold()
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
     gc.set_threshold(max(before[0], ALLOCATIONS), *before[1:])
+    if not frozen:
+        gc.freeze()  # what was there before the build is not searched either
     try:
         yield
     finally:
         gc.set_threshold(*before)
+        if not frozen:
+            gc.unfreeze()
 
 
 def _build(places: Iterable[Path], out: Path, cache: Cache) -> Built:
