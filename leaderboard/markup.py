@@ -95,8 +95,10 @@ class Table:
         return "n" if column in self.numbers else None
 
     def _row(self, row: Sequence[object]) -> Html:
-        cells = [tag("th", row[0], scope="row")] if row else []
-        return join([*cells, *(tag("td", cell, class_=self._class(i)) for i, cell in enumerate(row[1:], 1))])
+        cells = [str(tag("th", row[0], scope="row"))] if row else []
+        for i, cell in enumerate(row[1:], 1):
+            cells.append(f'<td class="n">{text(cell)}</td>' if i in self.numbers else f"<td>{text(cell)}</td>")
+        return Html("".join(cells))
 
 
 def scroll(table: Html, label: object) -> Html:
