@@ -34,8 +34,7 @@ class DiffusionOptions(AbilityOptions):
                       and class embeddings start anew. Give the schedule and prediction it was trained with
     unet_revision, unet_download  of a hub id; a download needs the full commit
     class_dropout     share of labels replaced by the null class in training; classifier-free guidance needs > 0
-    guidance          scale s of classifier-free guidance, eps = eps_null + s (eps_class - eps_null); 1 is none.
-                      Networks trained for minutes follow their class too weakly without
+    guidance          scale s of classifier-free guidance, eps = eps_null + s (eps_class - eps_null); 1 is none
     guidance_interval  noise levels sigma_t / alpha_t, (low, high], to which that is confined (Kynkäänniemi et al. 2024,
                       arXiv:2404.07724), other steps cost half; None for all
     sampler, sampling_steps  dpm++ (2M; Lu et al. 2022), ddim (eta 0; Song et al. 2021) or heun (Karras et al. 2022,
