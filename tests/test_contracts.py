@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -79,8 +81,12 @@ class OneStream(Blend):
 
 
 class GlobalRandomness(Blend):
+    """Draws from what the process keeps: an image differs from the one of the same seed in an earlier call, always."""
+
+    drawn: ClassVar[Iterator[int]] = itertools.count()
+
     def one(self, y: int, rng: np.random.Generator) -> Any:
-        return super().one(y, np.random.default_rng())
+        return super().one(y, rng) + np.uint8(next(self.drawn) % 256)
 
 
 class WrapsLabels(Blend):
