@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from generators._gan.model import LatentModel
 
 SMALLEST = 8  # px
-PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "penalty": 10.0}  # appendix A.1
+PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "falling": 0, "penalty": 10.0}  # appendix A.1
 
 
 class PGGANOptions(LatentOptions):
@@ -26,6 +26,8 @@ class PGGANOptions(LatentOptions):
     lr, critic_lr  of Adam with beta 0 and 0.99, for the generator and for the critic. In short training the critic
                    must learn faster (two time scales; Heusel et al. 2017, arXiv:1706.08500), or the generator moves
                    to and fro before it as one point
+    falling        steps at the end, at most ``stable``, over which both rates fall linearly to a tenth; 0: they stay.
+                   The two networks circle around one another, and colours come and go, until rates fall
     penalty        weight of the gradient penalty (WGAN-GP; 10 in the papers, which slows the critic)
     drift          weight of the squared score of real images
     ema            decay of the averaged generator that is sampled from
@@ -36,14 +38,15 @@ class PGGANOptions(LatentOptions):
     """
 
     latent: PositiveInt = 128
-    fade: int = Field(250, ge=0)
-    stable: PositiveInt = 400
+    fade: int = Field(60, ge=0)
+    stable: PositiveInt = 560
     batch: int = Field(16, ge=4, multiple_of=4)
     lr: PositiveFloat = 2e-3
     critic_lr: PositiveFloat = 6e-3
+    falling: int = Field(500, ge=0)
     penalty: PositiveFloat = 1.0
     drift: float = Field(0.001, ge=0.0)
-    ema: float = Field(0.995, ge=0.0, lt=1.0)
+    ema: float = Field(0.98, ge=0.0, lt=1.0)
     channels: PositiveInt = 16
     most_channels: PositiveInt = 128
     critic_steps: PositiveInt = 1
@@ -66,7 +69,7 @@ class PGGAN(LatentGenerator):
     precision of the run, as second derivatives are taken.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     Config = PGGANOptions
     config: PGGANOptions
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -121,7 +124,7 @@ class PGGAN(LatentGenerator):
 
     def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
         """Options of ``steps`` steps on ``batch`` images a level: the last ones are at full size."""
-        return {"fade": 0, "stable": steps, "batch": batch}
+        return {"fade": 0, "stable": steps, "falling": 0, "batch": batch}
 
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels (the next power of two), whatever ``n``."""

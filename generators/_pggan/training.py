@@ -21,6 +21,8 @@ from generators._pggan.networks import Critic, Generator, enlarged, faded
 if TYPE_CHECKING:
     from generators.pggan import PGGANOptions
 
+LAST_SHARE = 0.1  # of the learning rates, when training ends
+
 
 def shown(x: Tensor, side: int, stage: Stage) -> Tensor:
     """Real images [B, 3, side, side] as they are at ``stage``: averaged down, and while it fades in, blurred alike."""
@@ -37,6 +39,11 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, s
     slope: Tensor = torch.autograd.grad(critic(between, y, stage).sum(), between, create_graph=True)[0]
     excess: Tensor = slope.flatten(1).norm(dim=1) - 1.0
     return excess.square().mean()
+
+
+def share_of_rate(step: int, steps: int, falling: int) -> float:
+    """Share of the learning rates at ``step`` of ``steps``: 1, and over the last ``falling`` linearly to 0.1."""
+    return 1.0 if steps - step >= falling else LAST_SHARE + (1.0 - LAST_SHARE) * (steps - step) / falling
 
 
 class Grown(nn.Module):
@@ -67,10 +74,11 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     generator = placed(Generator(options.latent, widths, train.num_classes), ctx.device)
     critic = placed(Critic(widths, train.num_classes), ctx.device)
     average = Ema(generator, options.ema)
-    of_generator, of_critic = (
+    rates, falling = (options.lr, options.critic_lr), min(options.falling, options.stable)
+    of_generator, of_critic = optimisers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
-        for net, lr in ((generator, options.lr), (critic, options.critic_lr))
-    )
+        for net, lr in zip((generator, critic), rates, strict=True)
+    ]
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
     now, seen = Grown(average.module, growth.at(0)), np.unique(train.labels)
@@ -98,7 +106,10 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
         return {"loss": loss.detach(), "distance": distance.detach(), "penalty": penalty.detach()}
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
-        stage = growth.at(i)
+        stage, share = growth.at(i), share_of_rate(i, growth.steps, falling)
+        for optimiser, rate in zip(optimisers, rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = share * rate
         critic.requires_grad_(True)
         for _ in range(options.critic_steps):
             told = judge(stage, rng)

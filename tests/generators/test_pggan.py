@@ -16,17 +16,19 @@ from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import KilledError, RehearsalContext
+from generators._pggan import training
 from generators._pggan.growth import Growth, Stage
 from generators._pggan.networks import (
     FIRST_SPREAD,
     Critic,
     Equalised,
     Generator,
+    Same,
     enlarged,
     minibatch_std,
     pixel_norm,
 )
-from generators._pggan.training import gradient_penalty, shown
+from generators._pggan.training import gradient_penalty, share_of_rate, shown
 from generators.pggan import PGGAN
 from tests.worlds import discs
 
@@ -46,6 +48,32 @@ def test_growth_visits_every_level_once_and_fades_all_but_the_first() -> None:
     assert [sum(s.level == k for s in stages) for k in range(4)] == [growth.steps_at(k) for k in range(4)]
     sudden = Growth(16, fade=0, stable=5)
     assert [sudden.at(i) for i in range(5, 15)] == [Stage(1, 1.0)] * 5 + [Stage(2, 1.0)] * 5
+
+
+def test_rates_fall_to_a_tenth_over_the_last_steps() -> None:
+    assert [share_of_rate(i, 100, 0) for i in (0, 50, 99)] == [1.0] * 3
+    assert [share_of_rate(i, 100, 10) for i in (0, 89, 90)] == [1.0] * 3
+    assert [share_of_rate(i, 100, 10) for i in (95, 99)] == pytest.approx([0.55, 0.19])
+
+
+def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, monkeypatch: Any) -> None:
+    """Never over more than the last level: 100 asked for, 4 given."""
+    used, update = [], training._update
+    monkeypatch.setattr(
+        training, "_update", lambda opt, loss: (used.append(opt.param_groups[0]["lr"]), update(opt, loss))
+    )
+    fit(tiny_images(12), StageContext(0, tmp_path), fade=0, stable=4, falling=100, lr=1e-4, critic_lr=1e-3)
+    share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])
+    np.testing.assert_allclose(used[0::2], 1e-3 * share)
+    np.testing.assert_allclose(used[1::2], 1e-4 * share)
+
+
+def test_an_even_area_gets_no_frame() -> None:
+    """Zeros beyond the border would make border pixels differ from those within."""
+    torch.manual_seed(0)
+    out = Same(2, 3)(torch.ones(1, 2, 6, 6))
+    assert out.shape == (1, 3, 6, 6)
+    torch.testing.assert_close(out, out[:, :, 2:3, 2:3].expand_as(out))
 
 
 def test_a_level_that_fades_in_begins_as_the_level_below_enlarged() -> None:
