@@ -34,19 +34,6 @@ class Equalised(nn.Module):
         return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
 
 
-class Same(Equalised):
-    """3 x 3 and the size stays: pixels beyond the border repeat those on it.
-
-    The papers pad with zeros. Short training does not unlearn that: images end in a frame.
-    """
-
-    def __init__(self, fan_in: int, fan_out: int) -> None:
-        super().__init__(fan_in, fan_out, 3, 0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (1, 1, 1, 1), mode="replicate"))
-
-
 def pixel_norm(x: Tensor) -> Tensor:
     """``x`` [B, C, ...] with mean square 1 over the channels of each pixel (section 4.2)."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
@@ -87,9 +74,9 @@ class Generator(nn.Module):
         self.full = Stage(len(widths) - 1, 1.0)
         self.embedding = nn.Embedding(classes, latent)
         # A dense layer to 4 x 4 pixels, written as a convolution that pads the single pixel by 3.
-        self.first = nn.ModuleList([Equalised(2 * latent, widths[0], 4, 3), Same(widths[0], widths[0])])
+        self.first = nn.ModuleList([Equalised(2 * latent, widths[0], 4, 3), _same(widths[0], widths[0])])
         self.blocks = nn.ModuleList(
-            nn.ModuleList([Same(before, after), Same(after, after)]) for before, after in pairwise(widths)
+            nn.ModuleList([_same(before, after), _same(after, after)]) for before, after in pairwise(widths)
         )
         self.to_rgb = nn.ModuleList(Equalised(width, 3, 1, 0, gain=1.0) for width in widths)
         for layer in self.to_rgb:
@@ -117,9 +104,9 @@ class Critic(nn.Module):
         super().__init__()
         self.from_rgb = nn.ModuleList(Equalised(3, width, 1, 0) for width in widths)
         self.blocks = nn.ModuleList(
-            nn.ModuleList([Same(wide, wide), Same(wide, narrow)]) for narrow, wide in pairwise(widths)
+            nn.ModuleList([_same(wide, wide), _same(wide, narrow)]) for narrow, wide in pairwise(widths)
         )
-        self.last = nn.ModuleList([Same(widths[0] + 1, widths[0]), Equalised(widths[0], widths[0], 4, 0)])
+        self.last = nn.ModuleList([_same(widths[0] + 1, widths[0]), Equalised(widths[0], widths[0], 4, 0)])
         self.score = Equalised(widths[0], 1, 1, 0, gain=1.0)
         self.embedding = Equalised(classes, widths[0], 1, 0, gain=1.0)
         self.classes = classes
@@ -136,6 +123,10 @@ class Critic(nn.Module):
         told = self.embedding(F.one_hot(y, self.classes).to(h.dtype)[:, :, None, None])
         scores: Tensor = self.score(h).flatten() + (told * h).flatten(1).sum(dim=1) / math.sqrt(h.shape[1])
         return scores
+
+
+def _same(fan_in: int, fan_out: int) -> Equalised:
+    return Equalised(fan_in, fan_out, 3, 1)
 
 
 def _activated(layers: Any, x: Tensor) -> Tensor:

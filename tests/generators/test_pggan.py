@@ -23,7 +23,6 @@ from generators._pggan.networks import (
     Critic,
     Equalised,
     Generator,
-    Same,
     enlarged,
     minibatch_std,
     pixel_norm,
@@ -66,14 +65,6 @@ def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, m
     share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])
     np.testing.assert_allclose(used[0::2], 1e-3 * share)
     np.testing.assert_allclose(used[1::2], 1e-4 * share)
-
-
-def test_an_even_area_gets_no_frame() -> None:
-    """Zeros beyond the border would make border pixels differ from those within."""
-    torch.manual_seed(0)
-    out = Same(2, 3)(torch.ones(1, 2, 6, 6))
-    assert out.shape == (1, 3, 6, 6)
-    torch.testing.assert_close(out, out[:, :, 2:3, 2:3].expand_as(out))
 
 
 def test_a_level_that_fades_in_begins_as_the_level_below_enlarged() -> None:
