@@ -172,6 +172,7 @@ def test_a_batch_that_does_not_fit_is_a_row_with_its_reason() -> None:
     assert not found["sample", 16].error
 
 
+@pytest.mark.speed
 def test_a_generator_without_steps_is_timed_as_a_whole() -> None:
     found = rows(Whole, [2])
     fit = found["fit", 20]
@@ -190,6 +191,7 @@ def test_steps_of_the_main_phase_are_timed_at_the_batch_asked_for() -> None:
         assert fit.flops == 2 * 8 * 5, "of the second phase alone"
 
 
+@pytest.mark.speed
 def test_training_counted_in_images_is_cut_to_the_steps_asked_for() -> None:
     Thousands.fits.clear()
     found = rows(Thousands, [3, 6], calls=3)

@@ -34,6 +34,7 @@ def test_imports_nothing_heavy(arguments: list[str]) -> None:
     assert HEAVY.isdisjoint(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=" ".join)
 def test_starts_in_time(arguments: list[str]) -> None:
     seconds = []
