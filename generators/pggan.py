@@ -26,8 +26,7 @@ class PGGANOptions(LatentOptions):
     lr, critic_lr  of Adam with beta 0 and 0.99, for the generator and for the critic. In short training the critic
                    must learn faster (two time scales; Heusel et al. 2017, arXiv:1706.08500), or the generator moves
                    to and fro before it as one point
-    falling        steps at the end, at most ``stable``, over which both rates fall linearly to a tenth; 0: they stay.
-                   The two networks circle around one another, and colours come and go, until rates fall
+    falling        steps at the end, at most ``stable``, over which both rates fall linearly to a tenth; 0: they stay
     penalty        weight of the gradient penalty (WGAN-GP; 10 in the papers, which slows the critic)
     drift          weight of the squared score of real images
     ema            decay of the averaged generator that is sampled from
