@@ -126,6 +126,12 @@ class PixelTensor:
     def __len__(self) -> int:
         return int(self.shape[0])
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(3, H, W)."""
+        _, height, width, channels = self.shape
+        return channels, height, width
+
     def __getitem__(self, rows: Tensor) -> Tensor:
         if self._tensor is not None:
             x_nhwc = self._tensor[rows.to(self.device)]

@@ -21,6 +21,7 @@ class LatentDiffusion(DiffusionGenerator):
     version: ClassVar[str] = "3"
     Config = LatentOptions
     config: LatentOptions
+    trains_together: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "steps": 30,
@@ -139,6 +140,9 @@ class LatentDiffusion(DiffusionGenerator):
         return read
 
     def _fit_codec(self, train: Images, ctx: Context, finished: Path) -> Any:
+        from functools import partial
+
+        from bench.training import processes
         from generators._diffusion.autoencoder import measured_codec, train_autoencoder
         from generators._diffusion.codecs import Bands, PixelCodec
         from generators._diffusion.phases import kept
@@ -156,7 +160,8 @@ class LatentDiffusion(DiffusionGenerator):
             autoencoder = train_autoencoder(self.config, train, bands, ctx)
             return measured_codec(autoencoder, bands, x, ctx).state()
 
-        return self._codec(kept(finished, make))
+        whole = bool(self.config.adversarial_weight)  # a batch that processes cannot share
+        return self._codec(kept(finished, partial(processes.by_first_alone, make) if whole else make))
 
     def _codec(self, state: dict[str, Any]) -> Any:
         from generators._diffusion.autoencoder import build

@@ -71,6 +71,7 @@ class PGGAN(LatentGenerator):
     version: ClassVar[str] = "3"
     Config = PGGANOptions
     config: PGGANOptions
+    trains_together: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "fade": 3,

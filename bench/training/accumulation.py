@@ -1,13 +1,14 @@
 """Gradients of a batch in smaller parts: accumulated, halved where memory ends, and shared among processes.
 
 The mean over a batch of B is the sum over its parts of their share n_k / B times their mean, and so is its gradient:
-the update is that of the whole batch to rounding. Not so where rows of a batch see each other in the network (batch
-normalisation normalises each part by itself) or where it draws random numbers (dropout draws for each part).
+the update is that of the whole batch to rounding. Rows that see each other in groups (the standard deviation over a
+minibatch) stay in one part. Not so where all rows of a batch do (batch normalisation normalises each part by itself) or
+where the network draws random numbers (dropout draws for each part).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from bench.training import processes
 from bench.training.settings import settings
 
 Tell = Callable[[str], None]
+Rows = Any
+"""Which rows of a batch: a slice, or where rows come in groups perhaps their indices, int64 [n]."""
 NO_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
@@ -27,35 +30,65 @@ class MicroBatches:
     Where a part does not fit into memory, ``micro`` is halved, gradients and random numbers are set back, and the
     step is done again; the batch of an update never changes. ``tell`` hears of that once each time. Where several
     processes train together each takes an equal share of the rows, and gradients are summed over all.
+
+    ``group``: rows that belong together, a divisor of ``batch``. With n = batch / group the rows i, i + n, i + 2 n, ...
+    are a group, as they are for ``x.view(group, n, ...)``; a part has whole groups, in that order.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], batch: int, micro: int | None = None, tell: Tell | None = None
+        self,
+        parameters: Iterable[nn.Parameter],
+        batch: int,
+        micro: int | None = None,
+        tell: Tell | None = None,
+        group: int = 1,
     ) -> None:
-        self.parameters, self.batch, self.tell = [p for p in parameters if p.requires_grad], batch, tell
-        self.rows = processes.share(batch)
-        mine = self.rows.stop - self.rows.start
-        if mine < 1:
-            raise StageError(f"a batch of {batch} is too small for {processes.team()} processes: one row each at least")
-        self.micro = min(micro or settings().micro_batch or batch, mine)
+        if batch % group:
+            raise ValueError(f"a batch of {batch} has no whole groups of {group}")
+        self.parameters, self.batch = [p for p in parameters if p.requires_grad], batch
+        self.tell, self.group = tell, group
+        self._mine: slice = processes.share(batch // group)  # groups that this process works on
+        groups = self._mine.stop - self._mine.start
+        if groups < 1:
+            each = "one row" if group == 1 else f"{group} rows"
+            raise StageError(f"a batch of {batch} is too small for {processes.team()} processes: {each} each at least")
+        wanted = micro or settings().micro_batch or batch
+        self.groups: int = min(max(1, wanted // group), groups)
 
-    def backward(self, loss_of: Callable[[slice], Tensor]) -> Tensor:
+    @property
+    def micro(self) -> int:
+        """Most rows of a part."""
+        return self.groups * self.group
+
+    @property
+    def whole(self) -> bool:
+        """Whether a part is the whole batch."""
+        return self.micro == self.batch
+
+    def backward(self, loss_of: Callable[[Rows], Tensor]) -> Tensor:
         """Add the gradient of the batch's loss to ``.grad``, which must be None or zero; that loss [], detached.
 
-        ``loss_of(rows)``: mean loss [] over the rows of the slice. What it draws from torch's global generators is
-        drawn anew when parts become smaller; what must not change is to be drawn before. Raises StageError where not
-        even a single row fits.
+        ``loss_of(rows)``: mean loss [] over the rows. What it draws from torch's global generators is drawn anew when
+        parts become smaller; what must not change is to be drawn before. Raises StageError where not even a single
+        row, or group of rows, fits.
+        """
+        return self.told(lambda rows: {"loss": loss_of(rows)})["loss"]
+
+    def told(self, losses_of: Callable[[Rows], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """As :meth:`backward` with further means over the rows beside the ``loss``, of any shape; all, detached.
+
+        They are means over the whole batch: of all its parts and processes.
         """
         with processes.own_draws():
-            while (loss := self._attempt(loss_of)) is None:
+            while (told := self._attempt(losses_of)) is None:
                 self._halve()
-        return processes.summed(loss, self.parameters)
+        return processes.summed(told, self.parameters)
 
-    def _attempt(self, loss_of: Callable[[slice], Tensor]) -> Tensor | None:
-        """The loss, or None where memory did not suffice; then all is as before."""
+    def _attempt(self, losses_of: Callable[[Rows], Mapping[str, Tensor]]) -> dict[str, Tensor] | None:
+        """The means, or None where memory did not suffice; then all is as before."""
         before = _random_state()
         try:
-            return self._accumulate(loss_of)
+            return self._accumulate(losses_of)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -67,26 +100,36 @@ class MicroBatches:
             torch.cuda.empty_cache()
         return None
 
-    def _accumulate(self, loss_of: Callable[[slice], Tensor]) -> Tensor:
-        if self.micro >= self.batch:
-            loss: Any = loss_of(slice(0, self.batch))  # torch types backward() in some versions only
-            loss.backward()
-            return loss.detach()  # type: ignore[no-any-return]
-        parts: list[Tensor] = []
-        for start in range(self.rows.start, self.rows.stop, self.micro):
-            rows = slice(start, min(start + self.micro, self.rows.stop))
-            part: Any = loss_of(rows) * ((rows.stop - rows.start) / self.batch)
-            part.backward()
-            parts.append(part.detach())
-        return torch.stack(parts).sum()
+    def _accumulate(self, losses_of: Callable[[Rows], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+        for rows, share in self._parts():
+            means = losses_of(rows)
+            loss: Any = means["loss"] if share == 1.0 else means["loss"] * share
+            loss.backward()  # torch types it in some versions only
+            for name, mean in means.items():
+                part = mean.detach() if share == 1.0 else mean.detach() * share
+                sums[name] = sums[name] + part if name in sums else part
+        return sums
+
+    def _parts(self) -> Iterable[tuple[Rows, float]]:
+        """Rows of each part, and their share of the batch."""
+        if self.whole:
+            yield slice(0, self.batch), 1.0
+            return
+        table = None if self.group == 1 else torch.arange(self.batch).view(self.group, -1)
+        for start in range(self._mine.start, self._mine.stop, self.groups):
+            part = slice(start, min(start + self.groups, self._mine.stop))
+            rows = part if table is None else table[:, part].flatten()
+            yield rows, (part.stop - part.start) * self.group / self.batch
 
     def _halve(self) -> None:
-        if self.micro == 1:
+        if self.groups == 1:
+            least = "one image" if self.group == 1 else f"{self.group} images"
             raise StageError(
-                f"out of memory with one image of the batch of {self.batch} at a time: "
+                f"out of memory with {least} of the batch of {self.batch} at a time: "
                 "choose a smaller network or resolution, or a device with more memory"
             )
-        self.micro = -(-self.micro // 2)
+        self.groups = -(-self.groups // 2)
         if self.tell is not None:
             self.tell(f"out of memory: batches of {self.batch} now in parts of {self.micro}; the update stays the same")
 

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
+T = TypeVar("T")
 _WORK: ContextVar[str] = ContextVar("work", default="")
 PATIENCE = timedelta(days=7)  # others wait while the first process works on a stage alone
 
@@ -85,33 +86,42 @@ def share(batch: int) -> slice:
 
 @contextmanager
 def own_draws() -> Iterator[None]:
-    """Inside, torch's global generators draw otherwise in each process (dropout); after it all are as before."""
+    """Inside, torch's global generators draw otherwise in each process (dropout); after it all are alike again."""
     if team() == 1:
         yield
         return
     import torch
 
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+
+    def states() -> list[Tensor]:
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices)]
+
     with torch.random.fork_rng(devices):
         torch.manual_seed(int(torch.randint(2**62, ())) + rank())
+        before = states()
         yield
+        drew = not all(torch.equal(a, b) for a, b in zip(before, states(), strict=True))
+    if drew:
+        torch.randint(2**62, ())  # the next time draws from another seed; one process that draws moves on as well
 
 
-def summed(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
-    """``loss`` summed over processes, and so, in place, the gradients of ``parameters``."""
+def summed(means: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+    """``means`` summed over processes, and so, in place, the gradients of ``parameters``."""
     if team() == 1:
-        return loss
+        return dict(means)
     import torch
 
     _join()
+    kind = means["loss"].dtype
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([loss.reshape(1), *(g.flatten().to(loss.dtype) for g in gradients)])
+    flat = torch.cat([tensor.flatten().to(kind) for tensor in (*means.values(), *gradients)])
     torch.distributed.all_reduce(flat)
-    at = 1
+    pieces = iter(torch.split(flat, [tensor.numel() for tensor in (*means.values(), *gradients)]))
+    found = {name: next(pieces).view_as(mean) for name, mean in means.items()}
     for gradient in gradients:
-        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
-        at += gradient.numel()
-    return flat[0]
+        gradient.copy_(next(pieces).view_as(gradient))
+    return found
 
 
 def told_by_first(value: Any) -> Any:
@@ -124,6 +134,21 @@ def told_by_first(value: Any) -> Any:
     box = [value]
     torch.distributed.broadcast_object_list(box)
     return box[0]
+
+
+def agreed(value: Any) -> Any:
+    """In work done together the ``value`` (JSON) of the first process, once all have come here; else one's own."""
+    return value if team() == 1 else told_by_first(value)
+
+
+def by_first_alone(make: Callable[[], T]) -> T | None:
+    """What ``make`` gives, which the first process alone does while the others get None; to be told by a file."""
+    if team() == 1:
+        return make()
+    if not is_first():
+        return None
+    with alone():
+        return make()
 
 
 @cache

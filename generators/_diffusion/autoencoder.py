@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.contracts import Context, Images
 from bench.loop import BatchRows, Ema, PixelTensor, autocast, placed, seed_all, train_loop
-from bench.training.accumulation import MicroBatches
+from bench.training.accumulation import MicroBatches, Rows
 from generators._diffusion.augment import random_symmetry
 from generators._diffusion.codecs import Bands, LatentCodec, to_float, whitening_of
 from generators._diffusion.latent_options import LatentOptions
@@ -98,17 +98,12 @@ def train_autoencoder(options: LatentOptions, train: Images, bands: Bands, ctx: 
 
     def plainly(batch: Batch, i: int) -> dict[str, Tensor]:
         """One update, in parts where memory asks for it: no image sees another one."""
-        sums: dict[str, Tensor] = {}
 
-        def part(rows: slice) -> Tensor:
+        def part(rows: Rows) -> dict[str, Tensor]:
             _, reconstruction, kl, told = losses((batch[0][rows], batch[1][rows], batch[2][rows], batch[3][rows]))
-            if rows.start == 0:  # also once more, where memory did not suffice
-                sums.clear()
-            share = (rows.stop - rows.start) / options.ae_batch
-            sums.update({name: sums.get(name, 0.0) + share * value for name, value in told.items()})
-            return reconstruction + kl
+            return {"loss": reconstruction + kl, **told}
 
-        return {"loss": optimiser.update(lambda: micro.backward(part), i), **sums}
+        return optimiser.update(lambda: micro.told(part), i)
 
     def against(adversary: Adversary, batch: Batch, i: int) -> dict[str, Tensor]:
         """One update of both; the whole batch at once, over which the discriminator normalises and is balanced."""

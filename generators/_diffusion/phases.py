@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts import Context
+from bench.training import processes
 from bench.trees import load_tree, save_tree
 
 Checkpoint = tuple[int, dict[str, Any]]
@@ -45,11 +46,20 @@ class Phase:
         return step - self._first, tagged["state"]
 
 
-def kept(folder: Path, make: Callable[[], Mapping[str, Any]]) -> Any:
-    """The tree in ``folder``, made and stored there first if a former, killed fit did not get so far."""
-    if not folder.exists():
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        save_tree(partial, make())
-        os.replace(partial, folder)
-    return load_tree(folder)
+def kept(folder: Path, make: Callable[[], Mapping[str, Any] | None]) -> Any:
+    """The tree in ``folder``, made and stored there first if a former, killed fit did not get so far.
+
+    Of processes that train together all call ``make``, the first stores what it gives, and all read that.
+    """
+    if not processes.agreed(folder.exists()):
+        made = make()
+        if processes.is_first():
+            assert made is not None
+            partial = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            save_tree(partial, made)
+            os.replace(partial, folder)
+        processes.agreed(None)  # until it is there
+    tree = load_tree(folder)
+    processes.agreed(None)  # until all have read it: with the fit of the first its work folder goes
+    return tree

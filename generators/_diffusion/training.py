@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from generators._diffusion.codecs import Codec, to_float
 from generators._diffusion.noise import ForwardProcess, stratified_timesteps
 from generators._diffusion.options import DiffusionOptions, learning_rate_factor
 
+Told = TypeVar("Told")
+
 
 class Optimiser:
     """AdamW with warm-up, cosine decay and gradient clipping; the rate follows from the step alone."""
@@ -31,22 +34,17 @@ class Optimiser:
 
     def step(self, loss: Tensor, i: int) -> None:
         """One update from the gradient of ``loss`` at step ``i`` (from 0)."""
+        self.update(loss.backward, i)
 
-        def backward() -> Tensor:
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
-        self.update(backward, i)
-
-    def update(self, backward: Callable[[], Tensor], i: int) -> Tensor:
-        """One update at step ``i`` from the gradients that ``backward`` leaves; the loss [] that it gives."""
+    def update(self, backward: Callable[[], Told], i: int) -> Told:
+        """One update at step ``i`` from the gradients that ``backward`` leaves; what it tells."""
         for group in self.adamw.param_groups:
             group["lr"] = self.lr * learning_rate_factor(i, self.steps, self.warmup)
         self.adamw.zero_grad(set_to_none=True)
-        loss = backward()
+        told = backward()
         nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.adamw.step()
-        return loss
+        return told
 
 
 def evenly_spaced(train: Images, numbers: int = 2**25) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from bench.contracts import Context, Images, Labels
 from bench.loop import BatchRows, Ema, PixelTensor, placed, seed_all, train_loop
 from bench.pixels import UInt8
+from bench.training.accumulation import MicroBatches, Rows
 from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
 from generators._gan.model import LatentModel
 from generators._pggan.growth import Stage
-from generators._pggan.networks import Critic, Generator, enlarged, faded
+from generators._pggan.networks import GROUP, Critic, Generator, enlarged, faded
 
 if TYPE_CHECKING:
     from generators.pggan import PGGANOptions
@@ -79,6 +81,10 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
         for net, lr in zip((generator, critic), rates, strict=True)
     ]
+    made, judged = (
+        MicroBatches(net.parameters(), options.batch, tell=getattr(ctx, "note", None), group=GROUP)
+        for net in (generator, critic)
+    )
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
     draw = BatchRows(train.labels, options.batch, balanced=options.balanced)
     now, seen = Grown(average.module, growth.at(0)), np.unique(train.labels)
@@ -94,16 +100,25 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     def judge(stage: Stage, rng: torch.Generator) -> dict[str, Tensor]:
         """One update of the critic."""
         real, y, z = batch(stage, rng)
-        with torch.no_grad():
-            fake = generator(z, y, stage)
         mix = torch.rand(options.batch, 1, 1, 1, generator=rng).to(ctx.device)
-        on_real, on_fake = critic(real, y, stage), critic(fake, y, stage)
-        distance = on_real.mean() - on_fake.mean()
-        penalty = gradient_penalty(critic, real, fake, y, stage, mix)
-        drift = on_real.square().mean()  # keeps scores near 0, of which the distance says nothing (appendix A.1)
-        loss = -distance + options.penalty * penalty + options.drift * drift
-        _update(of_critic, loss)
-        return {"loss": loss.detach(), "distance": distance.detach(), "penalty": penalty.detach()}
+
+        def losses(rows: Rows) -> dict[str, Tensor]:
+            x, told = real[rows], y[rows]
+            with torch.no_grad():
+                fake = generator(z[rows], told, stage)
+            on_real, on_fake = critic(x, told, stage), critic(fake, told, stage)
+            distance = on_real.mean() - on_fake.mean()
+            penalty = gradient_penalty(critic, x, fake, told, stage, mix[rows])
+            drift = on_real.square().mean()  # keeps scores near 0, of which the distance says nothing (appendix A.1)
+            loss = -distance + options.penalty * penalty + options.drift * drift
+            return {"loss": loss, "distance": distance, "penalty": penalty}
+
+        return _update(of_critic, judged, losses)
+
+    def scores(z: Tensor, y: Tensor, stage: Stage) -> Tensor:
+        """What the critic thinks of the images of latents ``z``."""
+        found: Tensor = critic(generator(z, y, stage), y, stage)
+        return found
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
         stage, share = growth.at(i), share_of_rate(i, growth.steps, falling)
@@ -115,7 +130,7 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
             told = judge(stage, rng)
         critic.requires_grad_(False)
         _, y, z = batch(stage, rng)
-        _update(of_generator, -critic(generator(z, y, stage), y, stage).mean())
+        _update(of_generator, made, lambda rows: {"loss": -scores(z[rows], y[rows], stage).mean()})
         average.update(generator)
         now.stage = stage
         grids.at(i + 1)
@@ -126,7 +141,10 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     return average.module.to("cpu")
 
 
-def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+def _update(
+    optimiser: torch.optim.Optimizer, micro: MicroBatches, losses: Callable[[Rows], Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    told = micro.told(losses)
     optimiser.step()
+    return told

@@ -26,6 +26,7 @@ class Pix2PixHD(FittedGenerator["Pix2PixHDModel"]):
     version: ClassVar[str] = "1"
     Config: ClassVar[type[Pix2PixHDOptions]] = Pix2PixHDOptions
     config: Pix2PixHDOptions
+    trains_together: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "steps": 20,

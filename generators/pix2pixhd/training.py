@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench.contracts import Context, Images, Labels
 from bench.loop import BatchRows, Ema, PixelTensor, autocast, placed, seed_all, train_loop
 from bench.pixels import UInt8
+from bench.training.accumulation import MicroBatches, Rows
 from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
 from generators.pix2pixhd import losses
@@ -65,6 +66,17 @@ class Painter(nn.Module):
         return image[:, :, :height, :width].float()
 
 
+class Scene(NamedTuple):
+    """A batch: images [B, 3, H, W] in [-1, 1], maps, classes; and image and map at the resolution of ``step``."""
+
+    step: int
+    real: Tensor
+    semantic: Tensor
+    labels: Tensor
+    image: Tensor
+    map: Tensor
+
+
 class Trainer:
     """One step of the discriminators, then one of the generator and the encoder (eq. 5)."""
 
@@ -75,6 +87,9 @@ class Trainer:
         self.painter_adam = torch.optim.Adam(painter.parameters(), **fused)  # type: ignore[arg-type]
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), **fused)  # type: ignore[arg-type]
         self.ema = Ema(painter, options.ema)
+        tell = getattr(ctx, "note", None)
+        self.of_painter = MicroBatches(painter.parameters(), options.batch, tell=tell)
+        self.of_critic = MicroBatches(self.critic.parameters(), options.batch, tell=tell)
         self.perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
         if options.perceptual:
             self.perceptual = losses.perceptual_loss(ctx.device)
@@ -94,51 +109,73 @@ class Trainer:
         factor = learning_rate_factor(i, self.options.steps, self.options.decay_from)
         for group in (*self.painter_adam.param_groups, *self.critic_adam.param_groups):
             group["lr"] = self.options.lr * factor
-        with autocast(self.ctx):
-            real, semantic, fake = self._paint(i, real, semantic, labels)
-        constant = self.painter.one_hot(labels)[:, :, None, None]
-        shown = torch.cat([semantic, constant.expand(-1, -1, *semantic.shape[2:])], dim=1)
-        seen = self._critic_step(shown, real, fake.detach())
-        return {**seen, **self._painter_step(shown, real, fake)}
+        scene = Scene(i, real, semantic, labels, self._shown(i, real), self._shown(i, semantic))
+        made: list[Tensor] = []  # a batch that is whole is painted once, for both
+        told = _update(self.critic_adam, lambda: self.of_critic.told(lambda rows: self._judge(scene, rows, made)))
+        self.critic.requires_grad_(False)
+        told |= _update(self.painter_adam, lambda: self.of_painter.told(lambda rows: self._please(scene, rows, made)))
+        self.critic.requires_grad_(True)
+        self.ema.update(self.painter)
+        return told
 
-    def _paint(self, i: int, real: Tensor, semantic: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(real, map, fake), at half resolution while the global generator learns alone (section 3.1)."""
-        styles = self.painter.styles(real, semantic)
-        if not (self.options.enhancer and i < self.options.global_share * self.options.steps):
-            return real, semantic, self.painter(semantic, labels, styles)
-        real, semantic = F.avg_pool2d(real, 2), F.avg_pool2d(semantic, 2)
-        return real, semantic, self.painter.call(self.painter.generator.inner, semantic, labels, styles)
+    def _shown(self, i: int, x: Tensor) -> Tensor:
+        """``x`` [B, C, H, W], at half resolution while the global generator learns alone (section 3.1)."""
+        return F.avg_pool2d(x, 2) if self._half(i) else x
 
-    def _critic_step(self, shown: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def _half(self, i: int) -> bool:
+        return self.options.enhancer and i < self.options.global_share * self.options.steps
+
+    def _paint(self, scene: Scene, rows: Rows) -> Tensor:
+        styles = self.painter.styles(scene.real[rows], scene.semantic[rows])
+        painted = scene.map[rows], scene.labels[rows], styles
+        if self._half(scene.step):
+            return self.painter.call(self.painter.generator.inner, *painted)
+        image: Tensor = self.painter(*painted)
+        return image
+
+    def _given(self, scene: Scene, rows: Rows) -> Tensor:
+        """What the discriminators are told: the map, and the class as constant planes."""
+        semantic = scene.map[rows]
+        constant = self.painter.one_hot(scene.labels[rows])[:, :, None, None]
+        return torch.cat([semantic, constant.expand(-1, -1, *semantic.shape[2:])], dim=1)
+
+    def _judge(self, scene: Scene, rows: Rows, made: list[Tensor]) -> dict[str, Tensor]:
+        """Loss of the discriminators. Leaves the images in ``made`` where they are the whole batch."""
+        made.clear()
         with autocast(self.ctx):
-            both = self.critic(torch.cat([torch.cat([shown, real], dim=1), torch.cat([shown, fake], dim=1)]))
+            with torch.set_grad_enabled(self.of_critic.whole and self.of_painter.whole):
+                fake = self._paint(scene, rows)
+            given = self._given(scene, rows)
+            pairs = [torch.cat([given, scene.image[rows]], dim=1), torch.cat([given, fake.detach()], dim=1)]
+            both = self.critic(torch.cat(pairs))
         halves = [[layer.float().chunk(2) for layer in scale] for scale in both]
         of_real, of_fake = ([[layer[k] for layer in scale] for scale in halves] for k in (0, 1))
         loss = losses.discriminator_loss(of_real, of_fake)
-        _update(self.critic_adam, loss)
-        return {"critic": loss.detach()}
+        if fake.requires_grad:
+            made.append(fake)
+        return {"loss": loss, "critic": loss}
 
-    def _painter_step(self, shown: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        self.critic.requires_grad_(False)
+    def _please(self, scene: Scene, rows: Rows, made: list[Tensor]) -> dict[str, Tensor]:
+        """Loss of generator and encoder, with the images in ``made`` if there are any."""
+        real, given = scene.image[rows], self._given(scene, rows)
         with autocast(self.ctx):
+            fake = made.pop() if made else self._paint(scene, rows)
             with torch.no_grad():
-                of_real = self.critic(torch.cat([shown, real], dim=1))
-            of_fake = self.critic(torch.cat([shown, fake], dim=1))
+                of_real = self.critic(torch.cat([given, real], dim=1))
+            of_fake = self.critic(torch.cat([given, fake], dim=1))
         adversarial = losses.adversarial_loss(of_fake)
         matching = losses.feature_matching_loss(of_real, of_fake)
         loss = adversarial + self.options.feature_matching * matching
         if self.perceptual is not None:
             loss = loss + self.options.perceptual * self.perceptual(fake, real)
-        _update(self.painter_adam, loss)
-        self.critic.requires_grad_(True)
-        self.ema.update(self.painter)
-        return {"loss": loss.detach(), "adversarial": adversarial.detach(), "matching": matching.detach()}
+        return {"loss": loss, "adversarial": adversarial, "matching": matching}
 
 
-def _update(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+def _update(adam: torch.optim.Optimizer, backward: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     adam.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    told = backward()
     adam.step()
+    return told
 
 
 def train_painter(

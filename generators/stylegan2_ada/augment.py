@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,10 @@ SCALE = 0.2 * math.log(2)
 BRIGHTNESS = 0.2
 CONTRAST = 0.5 * math.log(2)
 SATURATION = math.log(2)
+
+Moves = dict[str, Tensor]
+"""Matrices of each group of augmentations, in the order in which they are applied."""
+APPLY = {"blit": blit, "geometric": warp, "colour": recolour}
 
 
 class Augmentation:
@@ -34,17 +38,27 @@ class Augmentation:
         self.groups = frozenset(groups)
 
     def __call__(self, x: Tensor, p: float, rng: torch.Generator) -> Tensor:
-        if p <= 0.0 or not self.groups:
+        return self.moved(x, self.drawn(len(x), x.shape[-1], p, rng))
+
+    def drawn(self, n: int, side: int, p: float, rng: torch.Generator) -> Moves:
+        """Matrices of ``n`` images of ``side`` pixels by group, each [n, k, k]; none at ``p`` = 0."""
+        if p <= 0.0:
+            return {}
+        makers: dict[str, Callable[[], Tensor]] = {
+            "blit": lambda: blit_matrices(n, p, side, rng),
+            "geometric": lambda: geometric_matrices(n, p, side, rng),
+            "colour": lambda: colour_matrices(n, p, rng),
+        }
+        return {group: make() for group, make in makers.items() if group in self.groups}
+
+    def moved(self, x: Tensor, moves: Moves, rows: Any = slice(None)) -> Tensor:
+        """Images [n, 3, R, R] under the matrices ``rows`` of ``moves``."""
+        if not moves:
             return x
-        n, side = len(x), x.shape[-1]
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            if "blit" in self.groups:
-                x = blit(x, blit_matrices(n, p, side, rng).to(x.device))
-            if "geometric" in self.groups:
-                x = warp(x, geometric_matrices(n, p, side, rng).to(x.device))
-            if "colour" in self.groups:
-                x = recolour(x, colour_matrices(n, p, rng).to(x.device))
+            for group, matrices in moves.items():
+                x = APPLY[group](x, matrices[rows].to(x.device))
         return x
 
 
@@ -103,9 +117,9 @@ class AdaptiveP:
         self.steps = 0
         self.overfitting = 0.0
 
-    def observe(self, logits: Tensor) -> None:
-        """Take the discriminator's ``logits`` [B, 1] of one step's real images; p changes every so many steps."""
-        mean = logits.detach().sign().float().mean().double()
+    def observe(self, sign: Tensor) -> None:
+        """Take the mean ``sign`` [] of the logits of one step's real images; p changes every so many steps."""
+        mean = sign.double()
         self.signs = mean if self.signs is None else self.signs + mean
         self.steps += 1
         if self.steps < self.every:
@@ -123,6 +137,11 @@ class AdaptiveP:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.p, self.steps, self.overfitting = float(state["p"]), int(state["steps"]), float(state["overfitting"])
         self.signs = None if state["signs"] is None else torch.tensor(state["signs"], dtype=torch.float64)
+
+
+def mean_sign(logits: Tensor) -> Tensor:
+    """Mean [] of the signs of ``logits`` [B, 1]."""
+    return logits.detach().sign().float().mean()
 
 
 def _chance(n: int, p: float, rng: torch.Generator) -> Tensor:

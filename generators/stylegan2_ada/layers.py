@@ -173,9 +173,9 @@ class Mapping(nn.Module):
         return x[:, None].expand(-1, self.num_ws, -1)
 
     @torch.no_grad()
-    def track_average(self, w: Tensor, decay: float) -> None:
-        """Move ``w_avg`` toward the mean of ``w`` [B, w_dim]."""
-        self.w_avg.lerp_(w.mean(0), 1.0 - decay)
+    def track_average(self, mean: Tensor, decay: float) -> None:
+        """Move ``w_avg`` toward the ``mean`` [w_dim] of some w."""
+        self.w_avg.lerp_(mean, 1.0 - decay)
 
     def _inputs(self, z: Tensor | None, c: Tensor | None) -> list[Tensor]:
         parts = []

@@ -43,12 +43,21 @@ class PathLength:
         self.decay, self.mean = decay, 0.0
         self.last = 0.0
 
-    def penalty(self, images: Tensor, ws: Tensor, y: Tensor) -> Tensor:
-        """E (|J_w^T y| - a)^2 of ``images`` [B, C, H, W] made from ``ws`` [B, L, D]; ``y`` as images. Moves a."""
+    def penalty(self, images: Tensor, ws: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """E (|J_w^T y| - a)^2 of ``images`` [B, C, H, W] made from ``ws`` [B, L, D], ``y`` as images; and E |J_w^T y|.
+
+        a is what it will be once these lengths are observed. Where a batch comes in parts each sees the a of its own.
+        """
         lengths = path_lengths(images, ws, y)
-        self.last = float(lengths.detach().mean())
-        self.mean += self.decay * (self.last - self.mean)
-        return (lengths - self.mean).square().mean()
+        seen = lengths.detach().mean()
+        return (lengths - self._moved(float(seen))).square().mean(), seen
+
+    def observe(self, length: float) -> None:
+        """Move a toward the mean ``length`` of a batch."""
+        self.last, self.mean = length, self._moved(length)
+
+    def _moved(self, length: float) -> float:
+        return self.mean + self.decay * (length - self.mean)
 
     def state_dict(self) -> dict[str, Any]:
         return {"mean": self.mean}

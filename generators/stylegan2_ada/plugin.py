@@ -42,6 +42,7 @@ class StyleGAN2ADA(FittedGenerator["StyleModel"]):
     version: ClassVar[str] = "2"
     Config = StyleOptions
     config: StyleOptions
+    trains_together: ClassVar[bool] = True
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
             "kimg": 0.32,

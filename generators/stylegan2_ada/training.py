@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts import Context, Images
 from bench.loop import BatchRows, Ema, PixelTensor, autocast, train_loop
+from bench.training.accumulation import MicroBatches, Rows
 from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
-from generators.stylegan2_ada.augment import AdaptiveP, Augmentation
+from generators.stylegan2_ada.augment import AdaptiveP, Augmentation, Moves, mean_sign
 from generators.stylegan2_ada.loss import PathLength, discriminator_loss, generator_loss, r1_penalty
 from generators.stylegan2_ada.networks import Discriminator, Generator
+from generators.stylegan2_ada.ops import group_size
 from generators.stylegan2_ada.options import StyleOptions
 
 W_AVERAGE = 0.995  # decay of the average of w that truncation draws towards
@@ -50,6 +55,13 @@ def lazy_adam(module: nn.Module, lr: float, every: int, betas: tuple[float, floa
     return torch.optim.Adam(module.parameters(), lr=lr * c, betas=(betas[0] ** c, betas[1] ** c), eps=1e-8, fused=True)
 
 
+class Latents(NamedTuple):
+    """What the styles of n images are made from: z [2, n, z_dim], and which layers take the second (None: none)."""
+
+    z: Tensor
+    second: Tensor | None
+
+
 class Trainer:
     """All that changes in training, and the step that changes it. ``options`` are settled for the images' size."""
 
@@ -75,6 +87,13 @@ class Trainer:
         self.pixels = PixelTensor(train.pixels, ctx.device)
         self.labels = torch.from_numpy(train.labels)
         self.draw = BatchRows(train.labels, options.batch, balanced=options.balanced and c_dim > 0)
+        group = group_size(options.batch, options.mbstd_group)
+        self.d.b4.mbstd.group = group  # which parts of a batch keep; a larger one might divide a part of it
+        tell = getattr(ctx, "note", None)
+        self.path_batch = max(1, options.batch // PATH_SHRINK)
+        self.of_g = MicroBatches(self.g.parameters(), options.batch, tell=tell, group=group)
+        self.of_paths = MicroBatches(self.g.parameters(), self.path_batch, tell=tell)
+        self.of_d = MicroBatches(self.d.parameters(), options.batch, tell=tell, group=group)
 
     def run(self) -> Generator:
         """Train, from the last checkpoint if there is one; returns the averaged generator."""
@@ -98,53 +117,85 @@ class Trainer:
         return {**scalars, "p": self.ada.p, "r_t": self.ada.overfitting, "kimg": (i + 1) * self.options.batch / 1000}
 
     def _update_generator(self, c: Tensor | None, rng: torch.Generator) -> Tensor:
+        latents, moves = self._latents(self.options.batch, rng), self._moves(rng)
+
+        def losses(rows: Rows) -> dict[str, Tensor]:
+            with autocast(self.ctx):
+                ws, first = self._styles(latents, c, rows)
+                shown = self.augmentation.moved(self.g.synthesis(ws), moves, rows)
+                return {"loss": generator_loss(self.d(shown, _of(c, rows))), "w": first.detach().mean(0)}
+
         self.d.requires_grad_(False)
-        with autocast(self.ctx):
-            fake = self.g.synthesis(self._styles(c, self.options.batch, rng))
-            loss = generator_loss(self.d(self._augmented(fake, rng), c))
-        self._descend(self.g_adam, loss)
+        told = self._descend(self.g_adam, self.of_g, losses)
         self.d.requires_grad_(True)
-        return loss.detach()
+        self.g.mapping.track_average(told["w"], W_AVERAGE)
+        return told["loss"]
 
     def _regularise_generator(self, c: Tensor | None, rng: torch.Generator) -> None:
-        n = max(1, self.options.batch // PATH_SHRINK)
-        with autocast(self.ctx):
-            ws = self._styles(None if c is None else c[:n], n, rng)
-            images = self.g.synthesis(ws)
-        y = torch.randn(images.shape, generator=rng).to(images.device)
-        penalty = self.paths.penalty(images, ws, y)
-        self._descend(self.g_adam, penalty * self.options.pl_weight * self.options.pl_every)
+        n = self.path_batch
+        latents = self._latents(n, rng)
+        y = torch.randn(n, *self.pixels.image_shape, generator=rng).to(self.ctx.device)
+        weight = self.options.pl_weight * self.options.pl_every
+
+        def losses(rows: Rows) -> dict[str, Tensor]:
+            with autocast(self.ctx):
+                ws, first = self._styles(latents, c, rows)
+                images = self.g.synthesis(ws)
+            penalty, length = self.paths.penalty(images, ws, y[rows])
+            return {"loss": penalty * weight, "length": length, "w": first.detach().mean(0)}
+
+        told = self._descend(self.g_adam, self.of_paths, losses)
+        self.paths.observe(float(told["length"]))
+        self.g.mapping.track_average(told["w"], W_AVERAGE)
 
     def _update_discriminator(self, real: Tensor, c: Tensor | None, rng: torch.Generator) -> Tensor:
-        with autocast(self.ctx):
-            with torch.no_grad():
-                fake = self.g.synthesis(self._styles(c, self.options.batch, rng, track=False))
-            fake_logits = self.d(self._augmented(fake, rng), c)
-            real_logits = self.d(self._augmented(real, rng), c)
-            loss = discriminator_loss(real_logits, fake_logits)
-        self._descend(self.d_adam, loss)
-        self.ada.observe(real_logits)
-        return loss.detach()
+        latents = self._latents(self.options.batch, rng)
+        of_fake, of_real = self._moves(rng), self._moves(rng)
+
+        def losses(rows: Rows) -> dict[str, Tensor]:
+            with autocast(self.ctx):
+                with torch.no_grad():
+                    fake = self.g.synthesis(self._styles(latents, c, rows)[0])
+                fake_logits = self.d(self.augmentation.moved(fake, of_fake, rows), _of(c, rows))
+                real_logits = self.d(self.augmentation.moved(real[rows], of_real, rows), _of(c, rows))
+                loss = discriminator_loss(real_logits, fake_logits)
+            return {"loss": loss, "sign": mean_sign(real_logits)}
+
+        told = self._descend(self.d_adam, self.of_d, losses)
+        self.ada.observe(told["sign"])
+        return told["loss"]
 
     def _regularise_discriminator(self, real: Tensor, c: Tensor | None, rng: torch.Generator) -> None:
-        with autocast(self.ctx):
-            penalty = r1_penalty(lambda x: self.d(self._augmented(x, rng), c), real)
-        self._descend(self.d_adam, penalty * (0.5 * self.gamma * self.options.r1_every))
+        moves, weight = self._moves(rng), 0.5 * self.gamma * self.options.r1_every
 
-    def _styles(self, c: Tensor | None, n: int, rng: torch.Generator, *, track: bool = True) -> Tensor:
-        """w [n, L, w_dim] of fresh latents, some with a second latent from a random layer on (style mixing)."""
-        mapping = self.g.mapping
-        z = torch.randn(2, n, mapping.z_dim, generator=rng).to(self.ctx.device)
-        ws = mapping(z[0], c)
-        if track:
-            mapping.track_average(ws[:, 0], W_AVERAGE)
-        if self.options.style_mixing > 0:
-            layers = torch.arange(self.g.num_ws)
-            cut = torch.randint(1, self.g.num_ws, (n, 1), generator=rng)
-            mixed = torch.rand(n, 1, generator=rng) < self.options.style_mixing
-            second = (mixed & (layers >= cut)).to(self.ctx.device)
-            ws = torch.where(second[:, :, None], mapping(z[1], c), ws)
-        return ws
+        def losses(rows: Rows) -> dict[str, Tensor]:
+            def logits(x: Tensor) -> Tensor:
+                found: Tensor = self.d(self.augmentation.moved(x, moves, rows), _of(c, rows))
+                return found
+
+            with autocast(self.ctx):
+                return {"loss": r1_penalty(logits, real[rows]) * weight}
+
+        self._descend(self.d_adam, self.of_d, losses)
+
+    def _latents(self, n: int, rng: torch.Generator) -> Latents:
+        """Fresh ones for ``n`` images; some have a second latent from a random layer on (style mixing)."""
+        z = torch.randn(2, n, self.g.mapping.z_dim, generator=rng).to(self.ctx.device)
+        if self.options.style_mixing <= 0:
+            return Latents(z, None)
+        layers = torch.arange(self.g.num_ws)
+        cut = torch.randint(1, self.g.num_ws, (n, 1), generator=rng)
+        mixed = torch.rand(n, 1, generator=rng) < self.options.style_mixing
+        return Latents(z, (mixed & (layers >= cut)).to(self.ctx.device))
+
+    def _styles(self, latents: Latents, c: Tensor | None, rows: Rows) -> tuple[Tensor, Tensor]:
+        """w [n, L, w_dim] of some rows of ``latents``, and w [n, w_dim] of their first z, which is averaged."""
+        mapping, told = self.g.mapping, _of(c, rows)
+        ws = mapping(latents.z[0][rows], told)
+        first = ws[:, 0]
+        if latents.second is not None:
+            ws = torch.where(latents.second[rows][:, :, None], mapping(latents.z[1][rows], told), ws)
+        return ws, first
 
     def _reals(self, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         rows = self.draw(rng)
@@ -153,10 +204,19 @@ class Trainer:
             return real, None
         return real, F.one_hot(self.labels[rows], self.c_dim).float().to(self.ctx.device)
 
-    def _augmented(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        return self.augmentation(x, self.ada.p, rng)
+    def _moves(self, rng: torch.Generator) -> Moves:
+        """Augmentations of a batch at the present p."""
+        return self.augmentation.drawn(self.options.batch, self.pixels.image_shape[-1], self.ada.p, rng)
 
-    def _descend(self, optimiser: torch.optim.Adam, loss: Tensor) -> None:
+    def _descend(
+        self, optimiser: torch.optim.Adam, micro: MicroBatches, losses: Callable[[Rows], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """One update from the gradient of the mean ``loss``; all that ``losses`` tell, over the batch."""
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        told = micro.told(losses)
         optimiser.step()
+        return told
+
+
+def _of(c: Tensor | None, rows: Rows) -> Tensor | None:
+    return None if c is None else c[rows]

@@ -59,7 +59,7 @@ def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, m
     """Never over more than the last level: 100 asked for, 4 given."""
     used, update = [], training._update
     monkeypatch.setattr(
-        training, "_update", lambda opt, loss: (used.append(opt.param_groups[0]["lr"]), update(opt, loss))
+        training, "_update", lambda opt, *more: (used.append(opt.param_groups[0]["lr"]), update(opt, *more))[1]
     )
     fit(tiny_images(12), StageContext(0, tmp_path), fade=0, stable=4, falling=100, lr=1e-4, critic_lr=1e-3)
     share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])

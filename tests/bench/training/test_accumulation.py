@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench import registry
 from bench.context import StageContext
+from bench.contracts import Images
 from bench.errors import ConfigError, StageError
 from bench.loop import seed_all, train_loop
 from bench.testing import tiny_images
@@ -18,6 +22,9 @@ from bench.training.accumulation import MicroBatches, out_of_memory
 from bench.training.settings import settings
 from generators.ddpm import DDPM
 from generators.ldm import LatentDiffusion
+from generators.pix2pixhd.training import Trainer
+from generators.stylegan2_ada.layers import SynthesisLayer
+from generators.stylegan2_ada.networks import Discriminator
 
 
 class Job:
@@ -73,6 +80,37 @@ def test_the_whole_batch_is_what_a_plain_backward_gives_to_the_bit() -> None:
     job.optimiser.zero_grad()
     job.net(x).square().mean().backward()
     assert all(torch.equal(a, p.grad) for a, p in zip(by_helper, job.net.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("micro", "parts"), [(None, [16]), (11, [8, 8]), (3, [4] * 4), (12, [12, 4])])
+def test_groups_of_a_batch_stay_together(micro: int | None, parts: list[int]) -> None:
+    """The discriminator's standard deviation over groups is that of the whole batch, and so is its gradient."""
+    seed_all(0)
+    net = Discriminator(0, 8, 64, 8).double()
+    net.b4.mbstd.group = 4
+    x = torch.randn(16, 3, 8, 8, dtype=torch.float64)
+    net(x).square().mean().backward()
+    expected = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    net.zero_grad()
+    seen: list[int] = []
+
+    def losses(rows: Any) -> dict[str, Tensor]:
+        logits = net(x[rows])
+        seen.append(len(logits))
+        return {"loss": logits.square().mean(), "logits": logits.mean(0)}
+
+    told = MicroBatches(net.parameters(), 16, micro, group=4).told(losses)
+    assert seen == parts
+    for grad, p in zip(expected, net.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, grad, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(told["logits"], net(x).mean(0).detach(), rtol=1e-12, atol=0)
+    torn = MicroBatches(net.parameters(), 16, 8).told(losses)
+    assert not torch.allclose(torn["logits"], told["logits"], rtol=1e-6, atol=0)
+
+
+def test_a_batch_without_whole_groups_is_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 6 has no whole groups of 4"):
+        MicroBatches([], 6, group=4)
 
 
 @pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
@@ -159,6 +197,73 @@ def test_latent_diffusion_trains_the_same_in_parts(tmp_path: Path, monkeypatch: 
         of_whole, of_parts = ([row[key] for row in rows if key in row] for rows in (whole, parts))
         assert of_parts == pytest.approx(of_whole, rel=2e-3), key
     assert parts != whole
+
+
+def with_masks(n: int) -> Images:
+    """``n`` images of each class, with masks of rectangles."""
+    images = tiny_images(n, 32)
+    masks = np.zeros((len(images), 32, 32, 1), dtype=np.uint8)
+    for i in range(len(images)):
+        masks[i, 8 - i % 4 : 20 + i % 5, 9:25] = 255
+    return replace(images, masks=masks)
+
+
+ADVERSARIAL: list[tuple[str, dict[str, Any]]] = [
+    ("stylegan2_ada", {"kimg": 0.08, "batch": 16, "ada_p": 0.4, "style_mixing": 0.9, "pl_every": 2}),
+    ("stylegan2_ada", {"kimg": 0.08, "batch": 16, "per_class": True, "r1_every": 2}),
+    ("pix2pixhd", {"steps": 8, "batch": 8}),
+    ("pix2pixhd", {"steps": 8, "batch": 8, "enhancer": True, "label": True, "styles": 2}),
+    ("pggan", {"fade": 1, "stable": 1, "batch": 16}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ADVERSARIAL)
+def test_adversarial_networks_train_the_same_in_parts(
+    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = registry.load("generator", name)
+    config = registry.effective_config("generator", name, cls, "smoke", options)
+    monkeypatch.setattr(SynthesisLayer, "_noise", lambda layer, x, mode: layer.noise_const)  # else each part draws
+
+    def history(folder: str) -> list[dict[str, float]]:
+        ctx = StageContext(0, tmp_path / folder)
+        cls(config).fit(with_masks(12), ctx)
+        return ctx.history
+
+    whole = history("whole")
+    monkeypatch.setenv("BENCH_MICRO_BATCH", "5")
+    parts = history("parts")
+    assert len(whole) >= 4
+    for one, other in zip(whole, parts, strict=True):
+        print({key: other[key] - one[key] for key in one})
+        assert other == pytest.approx(one, rel=2e-3, abs=2e-3)
+    assert parts != whole
+
+
+@pytest.mark.parametrize("which", ["_judge", "_please"])
+def test_pix2pixhd_backs_off_and_says_so(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the step of its discriminators, before anything is painted for the generator; and in that one's own."""
+    cls = registry.load("generator", "pix2pixhd")
+    config = registry.effective_config("generator", "pix2pixhd", cls, "smoke", {"steps": 4, "batch": 8})
+
+    def fitted(folder: str) -> StageContext:
+        ctx = StageContext(0, tmp_path / folder)
+        cls(config).fit(with_masks(8), ctx)
+        return ctx
+
+    whole, of = fitted("whole"), getattr(Trainer, which)
+
+    def scarce(self: Trainer, scene: Any, rows: Any, made: list[Tensor]) -> dict[str, Tensor]:
+        told: dict[str, Tensor] = of(self, scene, rows, made)
+        if len(scene.real[rows]) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return told
+
+    monkeypatch.setattr(Trainer, which, scarce)
+    ctx = fitted("scarce")
+    assert [note.split(": ")[-1] for note in ctx.notes] == ["batches of 8 now in parts of 4; the update stays the same"]
+    for one, other in zip(whole.history, ctx.history, strict=True):
+        assert other == pytest.approx(one, rel=5e-3)
 
 
 @pytest.mark.parametrize("mode", ["full", "lora", "token"])

@@ -18,6 +18,7 @@ from generators.stylegan2_ada.augment import (
     blit_matrices,
     colour_matrices,
     geometric_matrices,
+    mean_sign,
 )
 
 GROUPS = ("blit", "geometric", "colour")
@@ -190,30 +191,30 @@ def test_chances_are_p() -> None:
 def test_p_goes_up_when_overfitting_and_down_when_not() -> None:
     ada = AdaptiveP(start=0.0, target=0.6, kimg=1.0, batch=50, every=4)
     for _ in range(8):
-        ada.observe(torch.ones(50, 1))
+        ada.observe(torch.tensor(1.0))
     assert ada.p == pytest.approx(2 * 50 * 4 / 1000)
     assert ada.overfitting == 1.0
     for _ in range(4):
-        ada.observe(torch.tensor([[1.0], [-1.0]]))
+        ada.observe(mean_sign(torch.tensor([[1.0], [-1.0]])))
     assert ada.p == pytest.approx(0.2)
     for _ in range(40):
-        ada.observe(-torch.ones(50, 1))
+        ada.observe(torch.tensor(-1.0))
     assert ada.p == 0.0
     for _ in range(400):
-        ada.observe(torch.ones(50, 1))
+        ada.observe(torch.tensor(1.0))
     assert ada.p == 1.0
 
 
 def test_p_can_be_fixed_and_resumes() -> None:
     fixed = AdaptiveP(start=0.25, target=None, kimg=1.0, batch=50, every=1)
-    fixed.observe(torch.ones(50, 1))
+    fixed.observe(torch.tensor(1.0))
     assert fixed.p == 0.25
     ada, again = (AdaptiveP(start=0.0, target=0.6, kimg=1.0, batch=50, every=4) for _ in range(2))
-    for part in (torch.ones(3, 1), -torch.ones(2, 1)):
-        ada.observe(part)
+    for sign in (1.0, -1.0):
+        ada.observe(torch.tensor(sign))
     again.load_state_dict(ada.state_dict())
     for which in (ada, again):
-        which.observe(torch.ones(5, 1))
-        which.observe(torch.ones(5, 1))
+        which.observe(torch.tensor(1.0))
+        which.observe(torch.tensor(1.0))
     assert ada.state_dict() == again.state_dict()
     assert ada.overfitting == pytest.approx(0.5)

@@ -125,8 +125,11 @@ def test_mean_path_length_follows_what_is_seen() -> None:
     images = g.synthesis(ws, "const")
     y = torch.randn(images.shape, dtype=torch.float64)
     lengths = path_lengths(images, ws, y).detach()
-    penalty = float(paths.penalty(images, ws, y))
-    mean = 0.5 * float(lengths.mean())
+    penalty, seen = (float(value) for value in paths.penalty(images, ws, y))
+    assert seen == pytest.approx(float(lengths.mean()))
+    mean = 0.5 * seen
+    assert paths.mean == 0.0
+    paths.observe(seen)
     assert paths.mean == pytest.approx(mean)
     assert penalty == pytest.approx(float((lengths - mean).square().mean()))
     again = PathLength()

@@ -145,7 +145,7 @@ def test_colours_share_the_w_of_the_next_layer() -> None:
 
 def test_truncation_draws_w_toward_its_average() -> None:
     g, z = small(), torch.randn(5, 8)
-    g.mapping.track_average(g.mapping(torch.randn(100, 8))[:, 0], 0.0)
+    g.mapping.track_average(g.mapping(torch.randn(100, 8))[:, 0].mean(0), 0.0)
     full, half, none = (g.mapping(z, None, psi)[:, 0] for psi in (1.0, 0.5, 0.0))
     torch.testing.assert_close(none, g.mapping.w_avg.expand(5, -1))
     torch.testing.assert_close(half, (full + none) / 2)

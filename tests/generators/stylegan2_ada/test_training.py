@@ -72,10 +72,11 @@ def test_p_rises_on_an_overfitting_set(tmp_path: Path) -> None:
 def test_mixing_takes_the_second_style_from_a_layer_on(tmp_path: Path) -> None:
     player, rng = trainer(tmp_path, tiny_images(4), style_mixing=1.0), torch.Generator().manual_seed(0)
     c = torch.eye(2)[[0, 1] * 100]
-    ws = player._styles(c, 200, rng).detach()
+    ws = player._styles(player._latents(200, rng), c, slice(0, 200))[0].detach()
     changes = (ws[:, 1:] != ws[:, :-1]).any(2).sum(1)
     assert set(changes.tolist()) == {1}
-    plain = trainer(tmp_path, tiny_images(4), style_mixing=0.0)._styles(c, 200, rng)
+    other = trainer(tmp_path, tiny_images(4), style_mixing=0.0)
+    plain, _ = other._styles(other._latents(200, rng), c, slice(0, 200))
     assert torch.equal(plain[:, 0], plain[:, -1])
 
 
