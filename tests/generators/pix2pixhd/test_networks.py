@@ -21,7 +21,7 @@ from generators.pix2pixhd.networks import (
 from generators.pix2pixhd.options import Pix2PixHDOptions, learning_rate_factor
 from generators.pix2pixhd.training import Painter
 
-SMALL = {"widths": (8, 12, 16), "blocks": 2, "critic_widths": (8, 12, 16)}
+SMALL = {"widths": (8, 12, 16), "blocks": 2, "critic_widths": (8, 12, 16), "styles": 3}
 
 
 @pytest.fixture(autouse=True)
