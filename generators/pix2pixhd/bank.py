@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -93,11 +93,14 @@ class StyleBank:
     The paper draws K-means centres a region (section 3.4). Here the looks of all regions of an image are one vector,
     so that lesion and skin fit together: a training image's own, moved toward the mean of its class and widened by
     normal noise of the class covariance, so that mean and covariance stay (Silverman & Young 1987,
-    doi:10.1093/biomet/74.3.469), with bandwidth h = n^(-1 / (D + 4)) (Scott 1992).
+    doi:10.1093/biomet/74.3.469), with bandwidth h = n^(-1 / (d + 4)) (Scott 1992). Styles of one image are much alike,
+    so d is the number of dimensions that they fill, (tr C)^2 / tr C^2 of their covariance C, and not D: with D = 24
+    the noise would be most of what is drawn, and the distribution of colours normal, which it is not.
     """
 
     labels: Labels
     styles: NDArray[np.float32]
+    _filled: dict[int, float] = field(default_factory=dict, repr=False)
 
     def draw(self, label: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """A style float32 [D] for class ``label``, independent of any map."""
@@ -107,8 +110,16 @@ class StyleBank:
             return np.zeros(0, dtype=np.float32)
         if not n:
             raise DataError(f"no training image of class {label} has a lesion mask, so its looks are not known")
-        h = n ** (-1.0 / (size + 4))
-        mean = own.mean(axis=0)
+        mean, h = own.mean(axis=0), n ** (-1.0 / (self._dimensions(label) + 4))
         noise = rng.standard_normal(n) @ (own - mean) / np.sqrt(max(1, n - 1))
         drawn = mean + (own[rng.integers(n)] - mean + h * noise) / np.sqrt(1 + h * h)
         return np.asarray(drawn, dtype=np.float32)
+
+    def _dimensions(self, label: int) -> float:
+        """(tr C)^2 / tr C^2 of the styles of class ``label``: how many dimensions they fill, 1 to D."""
+        if label not in self._filled:
+            own = self.styles[self.labels == label].astype(np.float64)
+            c = np.atleast_2d(np.cov(own.T, bias=True))
+            square = float((c * c).sum())
+            self._filled[label] = float(np.trace(c)) ** 2 / square if square > 0 else 1.0
+        return self._filled[label]

@@ -23,7 +23,7 @@ class Pix2PixHD(FittedGenerator["Pix2PixHDModel"]):
     out the texture; and draws a style of the class from a smoothed bootstrap, independent of the map.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     Config: ClassVar[type[Pix2PixHDOptions]] = Pix2PixHDOptions
     config: Pix2PixHDOptions
     trains_together: ClassVar[bool] = True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.errors import DataError
 from generators.pix2pixhd.bank import MapBank, StyleBank, spread
@@ -75,6 +78,21 @@ def test_styles_keep_mean_and_covariance_of_their_class_and_copy_none() -> None:
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(own.T), atol=0.08 * scale.max() ** 2)
     nearest = np.abs(drawn[:200, None] - own[None]).max(axis=2).min(axis=1)
     assert nearest.min() > 0
+
+
+def test_styles_of_many_numbers_that_vary_together_keep_their_skew() -> None:
+    """24 numbers in a line: smoothing follows the one dimension that they fill, h = n^(-1/5) = .32, not .82."""
+    rng = np.random.default_rng(0)
+    along, direction = rng.exponential(size=300), rng.standard_normal(24)
+    looks = StyleBank(np.zeros(300, dtype=np.int64), np.outer(along, direction).astype(np.float32))
+    drawn = np.stack([looks.draw(0, rng) for _ in range(4000)]) @ direction / (direction @ direction)
+
+    def skew(x: NDArray[Any]) -> float:
+        return float((((x - x.mean()) / x.std()) ** 3).mean())
+
+    expected = skew(along) / (1 + 300 ** (-2 / 5)) ** 1.5
+    assert skew(drawn) == pytest.approx(expected, rel=0.15)
+    assert expected > 1.5 * skew(along) / (1 + 300 ** (-2 / 28)) ** 1.5
 
 
 def test_one_image_has_one_style_and_none_is_an_error() -> None:
