@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from generators._gan.model import LatentModel
 
 SMALLEST = 8  # px
-PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "falling": 0, "penalty": 10.0}  # appendix A.1
+PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "rising": 0, "falling": 0, "penalty": 10.0, "group": 4}  # appendix A.1
 
 
 class PGGANOptions(LatentOptions):
     """``LatentOptions``, and of networks and training, by default the ``cpu`` preset for 32 px:
 
     fade, stable   steps over which a doubled resolution is faded in, and for which it is then trained
-    batch          real images a step, a multiple of 4: the critic looks at variety in groups of 4
+    batch, group   real images a step; over how many of them, at most, the critic looks at variety. The paper says over
+                   all; such a batch cannot be divided where memory ends or among GPUs
     lr, critic_lr  of Adam with beta 0 and 0.99, for the generator and for the critic. In short training the critic
                    must learn faster (two time scales; Heusel et al. 2017, arXiv:1706.08500), or the generator moves
                    to and fro before it as one point
+    rising         steps at the start of each level, at most ``stable``, over which both rates rise from 0: Adam has
+                   seen no gradient of the layers that are new
     falling        steps at the end, at most ``stable``, over which both rates fall linearly to a tenth; 0: they stay
     penalty        weight of the gradient penalty (WGAN-GP; 10 in the papers, which slows the critic)
     drift          weight of the squared score of real images
@@ -39,9 +42,11 @@ class PGGANOptions(LatentOptions):
     latent: PositiveInt = 128
     fade: int = Field(60, ge=0)
     stable: PositiveInt = 560
-    batch: int = Field(16, ge=4, multiple_of=4)
+    batch: int = Field(32, ge=2)
+    group: int = Field(32, ge=2)
     lr: PositiveFloat = 2e-3
     critic_lr: PositiveFloat = 6e-3
+    rising: int = Field(60, ge=0)
     falling: int = Field(500, ge=0)
     penalty: PositiveFloat = 1.0
     drift: float = Field(0.001, ge=0.0)
@@ -68,7 +73,7 @@ class PGGAN(LatentGenerator):
     precision of the run, as second derivatives are taken.
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     Config = PGGANOptions
     config: PGGANOptions
     trains_together: ClassVar[bool] = True
@@ -76,7 +81,9 @@ class PGGAN(LatentGenerator):
         "smoke": {
             "fade": 3,
             "stable": 4,
+            "rising": 2,
             "batch": 8,
+            "group": 4,
             "channels": 8,
             "most_channels": 16,
             "latent": 16,

@@ -42,6 +42,10 @@ class Growth:
         level, within = divmod(step - self.stable, self.fade + self.stable)
         return Stage(level + 1, min(1.0, (within + 1) / max(1, self.fade)))
 
+    def within(self, step: int) -> int:
+        """How many steps of its level went before ``step``."""
+        return step if step < self.stable else (step - self.stable) % (self.fade + self.stable)
+
     def steps_at(self, level: int) -> int:
         """Steps spent at ``level``."""
         return self.stable + (self.fade if level else 0)

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from generators._gan.variety import minibatch_stddev
 from generators._pggan.growth import Stage
 
 SLOPE = 0.2
-GROUP = 4  # images over which the critic looks at variety
 FIRST_SPREAD = 0.25  # SD of the numbers of an untrained image; photographs of skin have about 0.2 on the scale -1..1
 
 
@@ -37,18 +37,6 @@ class Equalised(nn.Module):
 def pixel_norm(x: Tensor) -> Tensor:
     """``x`` [B, C, ...] with mean square 1 over the channels of each pixel (section 4.2)."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
-
-
-def minibatch_std(x: Tensor) -> Tensor:
-    """``x`` [B, C, H, W] and one more channel: the SD over groups of 4 images, averaged over all numbers (section 3).
-
-    B must be a multiple of 4.
-    """
-    grouped = x.view(GROUP, -1, *x.shape[1:])
-    variance = (grouped - grouped.mean(dim=0)).square().mean(dim=0)
-    spread = torch.sqrt(variance + 1e-8).mean(dim=(1, 2, 3))
-    plane = spread.repeat(GROUP).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
-    return torch.cat([x, plane], dim=1)
 
 
 def enlarged(x: Tensor) -> Tensor:
@@ -95,13 +83,15 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """(images [B, 3, S, S] at the side of ``stage``, y [B]) -> scores [B]; B a multiple of 4.
+    """(images [B, 3, S, S] at the side of ``stage``, y [B]) -> scores [B].
 
-    The generator's mirror image. The label enters by projection (Miyato & Koyama 2018, arXiv:1802.05637).
+    The generator's mirror image. The label enters by projection (Miyato & Koyama 2018, arXiv:1802.05637). ``group``:
+    images over which it looks at variety, at most.
     """
 
-    def __init__(self, widths: Sequence[int], classes: int) -> None:
+    def __init__(self, widths: Sequence[int], classes: int, group: int = 4) -> None:
         super().__init__()
+        self.group = group
         self.from_rgb = nn.ModuleList(Equalised(3, width, 1, 0) for width in widths)
         self.blocks = nn.ModuleList(
             nn.ModuleList([_same(wide, wide), _same(wide, narrow)]) for narrow, wide in pairwise(widths)
@@ -119,7 +109,7 @@ class Critic(nn.Module):
             if i == level - 1 and alpha < 1.0:
                 old = F.leaky_relu(self.from_rgb[i](F.avg_pool2d(x, 2)), SLOPE)
                 h = faded(old, h, alpha)
-        h = _plain(self.last, minibatch_std(h))
+        h = _plain(self.last, minibatch_stddev(h, self.group))
         told = self.embedding(F.one_hot(y, self.classes).to(h.dtype)[:, :, None, None])
         scores: Tensor = self.score(h).flatten() + (told * h).flatten(1).sum(dim=1) / math.sqrt(h.shape[1])
         return scores

@@ -17,8 +17,9 @@ from bench.training.accumulation import MicroBatches, Rows
 from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
 from generators._gan.model import LatentModel
-from generators._pggan.growth import Stage
-from generators._pggan.networks import GROUP, Critic, Generator, enlarged, faded
+from generators._gan.variety import group_size
+from generators._pggan.growth import Growth, Stage
+from generators._pggan.networks import Critic, Generator, enlarged, faded
 
 if TYPE_CHECKING:
     from generators.pggan import PGGANOptions
@@ -43,9 +44,13 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, y: Tensor, s
     return excess.square().mean()
 
 
-def share_of_rate(step: int, steps: int, falling: int) -> float:
-    """Share of the learning rates at ``step`` of ``steps``: 1, and over the last ``falling`` linearly to 0.1."""
-    return 1.0 if steps - step >= falling else LAST_SHARE + (1.0 - LAST_SHARE) * (steps - step) / falling
+def share_of_rate(step: int, growth: Growth, rising: int, falling: int) -> float:
+    """Share of the learning rates at ``step``: 1; less over the first ``rising`` steps of each level and the last
+    ``falling`` of all, where it goes linearly from 0 and to 0.1.
+    """
+    left = growth.steps - step
+    share = 1.0 if left >= falling else LAST_SHARE + (1.0 - LAST_SHARE) * left / falling
+    return share * min(1.0, (growth.within(step) + 1) / max(1, rising))
 
 
 class Grown(nn.Module):
@@ -74,15 +79,17 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     seed_all(ctx.seed)
     growth, widths = options.growth(side), options.widths(side)
     generator = placed(Generator(options.latent, widths, train.num_classes), ctx.device)
-    critic = placed(Critic(widths, train.num_classes), ctx.device)
+    critic = placed(Critic(widths, train.num_classes, options.group), ctx.device)
     average = Ema(generator, options.ema)
-    rates, falling = (options.lr, options.critic_lr), min(options.falling, options.stable)
+    rates = options.lr, options.critic_lr
+    rising, falling = min(options.rising, options.stable), min(options.falling, options.stable)
     of_generator, of_critic = optimisers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
         for net, lr in zip((generator, critic), rates, strict=True)
     ]
+    group = group_size(options.batch, options.group)
     made, judged = (
-        MicroBatches(net.parameters(), options.batch, tell=getattr(ctx, "note", None), group=GROUP)
+        MicroBatches(net.parameters(), options.batch, tell=getattr(ctx, "note", None), group=group)
         for net in (generator, critic)
     )
     pixels, labels = PixelTensor(train.pixels, ctx.device), torch.from_numpy(train.labels)
@@ -121,7 +128,7 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
         return found
 
     def step(i: int, rng: torch.Generator) -> dict[str, Tensor]:
-        stage, share = growth.at(i), share_of_rate(i, growth.steps, falling)
+        stage, share = growth.at(i), share_of_rate(i, growth, rising, falling)
         for optimiser, rate in zip(optimisers, rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = share * rate

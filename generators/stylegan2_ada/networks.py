@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from generators._gan.variety import minibatch_stddev
 from generators.stylegan2_ada.layers import Convolution, FullyConnected, Mapping, NoiseMode, SynthesisLayer, ToRGB
-from generators.stylegan2_ada.ops import Form, minibatch_stddev, resample_filter, upsample2d
+from generators.stylegan2_ada.ops import Form, resample_filter, upsample2d
 
 Noises = list[NoiseMode | Tensor]
 HALF_POWER = math.sqrt(0.5)
@@ -176,7 +177,7 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """:func:`generators.stylegan2_ada.ops.minibatch_stddev` as a layer."""
+    """:func:`generators._gan.variety.minibatch_stddev` as a layer."""
 
     def __init__(self, group: int) -> None:
         super().__init__()

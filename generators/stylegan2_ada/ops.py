@@ -123,24 +123,6 @@ def unit_second_moment(x: Tensor) -> Tensor:
     return x * (x.square().mean(1, keepdim=True) + EPS).rsqrt()
 
 
-def group_size(n: int, largest: int) -> int:
-    """The largest size up to ``largest`` of groups into which ``n`` images go without rest."""
-    return next(size for size in range(min(largest, n), 0, -1) if n % size == 0)
-
-
-def minibatch_stddev(x: Tensor, group: int) -> Tensor:
-    """``x`` with a map more: the mean standard deviation over groups of images (Karras et al. 2018, arXiv:1710.10196).
-
-    Image i is in group i mod (B / size), with the largest size up to ``group`` that divides B.
-    """
-    n = len(x)
-    size = group_size(n, group)
-    y = widened(x).reshape(size, n // size, -1)
-    deviation = ((y - y.mean(0)).square().mean(0) + EPS).sqrt().mean(1)
-    channel = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
-    return torch.cat([x, channel.to(x.dtype)], 1)
-
-
 def _finished(x: Tensor, factor: Tensor | None, noise: Tensor | None, bias: Tensor | None, gain: float) -> Tensor:
     """factor x + gain (noise + bias), in as few passes over the maps as torch has for it."""
     noise = None if noise is None else (noise * gain).to(x.dtype)

@@ -14,10 +14,10 @@ from bench.loop import BatchRows, Ema, PixelTensor, autocast, train_loop
 from bench.training.accumulation import MicroBatches, Rows
 from bench.training.grids import SampleGrids
 from generators._diffusion.augment import random_symmetry
+from generators._gan.variety import group_size
 from generators.stylegan2_ada.augment import AdaptiveP, Augmentation, Moves, mean_sign
 from generators.stylegan2_ada.loss import PathLength, discriminator_loss, generator_loss, r1_penalty
 from generators.stylegan2_ada.networks import Discriminator, Generator
-from generators.stylegan2_ada.ops import group_size
 from generators.stylegan2_ada.options import StyleOptions
 
 W_AVERAGE = 0.995  # decay of the average of w that truncation draws towards

@@ -16,6 +16,7 @@ from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import KilledError, RehearsalContext
+from generators._gan.variety import minibatch_stddev
 from generators._pggan import training
 from generators._pggan.growth import Growth, Stage
 from generators._pggan.networks import (
@@ -24,7 +25,6 @@ from generators._pggan.networks import (
     Equalised,
     Generator,
     enlarged,
-    minibatch_std,
     pixel_norm,
 )
 from generators._pggan.training import gradient_penalty, share_of_rate, shown
@@ -49,10 +49,14 @@ def test_growth_visits_every_level_once_and_fades_all_but_the_first() -> None:
     assert [sudden.at(i) for i in range(5, 15)] == [Stage(1, 1.0)] * 5 + [Stage(2, 1.0)] * 5
 
 
-def test_rates_fall_to_a_tenth_over_the_last_steps() -> None:
-    assert [share_of_rate(i, 100, 0) for i in (0, 50, 99)] == [1.0] * 3
-    assert [share_of_rate(i, 100, 10) for i in (0, 89, 90)] == [1.0] * 3
-    assert [share_of_rate(i, 100, 10) for i in (95, 99)] == pytest.approx([0.55, 0.19])
+def test_rates_rise_with_each_level_and_fall_to_a_tenth_over_the_last_steps() -> None:
+    growth = Growth(8, 10, 45)  # 45 steps at 4 pixels, 55 at 8
+    assert [share_of_rate(i, growth, 0, 0) for i in (0, 45, 50, 99)] == [1.0] * 4
+    assert [share_of_rate(i, growth, 0, 10) for i in (0, 89, 90)] == [1.0] * 3
+    assert [share_of_rate(i, growth, 0, 10) for i in (95, 99)] == pytest.approx([0.55, 0.19])
+    rising = [share_of_rate(i, growth, 4, 0) for i in (0, 1, 3, 44, 45, 46, 48, 99)]
+    assert rising == [0.25, 0.5, 1.0, 1.0, 0.25, 0.5, 1.0, 1.0]
+    assert share_of_rate(95, growth, 100, 10) == pytest.approx(0.55 * 0.51)
 
 
 def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, monkeypatch: Any) -> None:
@@ -61,7 +65,7 @@ def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, m
     monkeypatch.setattr(
         training, "_update", lambda opt, *more: (used.append(opt.param_groups[0]["lr"]), update(opt, *more))[1]
     )
-    fit(tiny_images(12), StageContext(0, tmp_path), fade=0, stable=4, falling=100, lr=1e-4, critic_lr=1e-3)
+    fit(tiny_images(12), StageContext(0, tmp_path), fade=0, stable=4, rising=0, falling=100, lr=1e-4, critic_lr=1e-3)
     share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])
     np.testing.assert_allclose(used[0::2], 1e-3 * share)
     np.testing.assert_allclose(used[1::2], 1e-4 * share)
@@ -93,12 +97,26 @@ def test_layers_by_their_formulas() -> None:
     layer = Equalised(200, 300, 3, 1)
     assert layer.weight.std().item() == pytest.approx(1.0, abs=0.02)
     assert layer(torch.randn(2, 200, 16, 16)).std().item() == pytest.approx(2**0.5, rel=0.05)
-    groups = [x[[i, i + 2, i + 4, i + 6]] for i in range(2)]
-    spreads = [g.std(dim=0, correction=0).mean() for g in groups]
-    found = minibatch_std(x)
+    assert minibatch_stddev(x[:1].expand(4, -1, -1, -1), 4)[:, 5].max() < 1e-3
+
+
+@pytest.mark.parametrize(("group", "size"), [(4, 4), (8, 8), (32, 8), (3, 2)])
+def test_variety_is_the_deviation_over_groups(group: int, size: int) -> None:
+    """Of the largest size that divides the batch; images that the critic sees together are told the same."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 5, 3, 3)
+    groups = [x[i :: 8 // size] for i in range(8 // size)]
+    spreads = torch.stack([g.std(dim=0, correction=0).mean() for g in groups]).repeat(size)
+    found = minibatch_stddev(x, group)
     assert torch.equal(found[:, :5], x)
-    assert torch.allclose(found[:, 5, 0, 0], torch.stack(spreads).repeat(4), atol=1e-6)
-    assert minibatch_std(x[:1].expand(4, -1, -1, -1))[:, 5].max() < 1e-3
+    assert torch.allclose(found[:, 5, 0, 0], spreads, atol=1e-6)
+    critic, y = Critic([6, 4], 2, group), torch.zeros(8, dtype=torch.int64)
+    images = torch.randn(8, 3, 8, 8)
+    other = images.clone()
+    other[8 // size] = 0.0  # in the group of image 0
+    changed = critic(images, y, Stage(1, 1.0)) - critic(other, y, Stage(1, 1.0))
+    assert changed[0].abs() > 1e-6
+    assert changed[1].abs() < 1e-7 or size == 8
 
 
 class Slope(nn.Module):
@@ -194,8 +212,6 @@ def test_latents_decide_the_image(tmp_path: Path) -> None:
 def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"pggan makes square images of 8, 16, 32, 64, 128, 256 pixels"):
         fit(tiny_images(2, 24), StageContext(0, tmp_path))
-    with pytest.raises(ValueError, match="multiple of 4"):
-        PGGAN.Config(batch=6)
     with pytest.raises(StageError, match="PGGAN is not fitted yet"):
         PGGAN().sample(np.array([0]), StageContext(0, tmp_path))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from generators._gan.variety import minibatch_stddev
 from generators.stylegan2_ada import ops
 from tests.generators.stylegan2_ada.slow import KERNEL, convolved, slow_modulated, zeros_between
 
@@ -93,7 +94,7 @@ def test_activation_keeps_the_second_moment_of_noise() -> None:
 
 def test_minibatch_deviation_is_over_interleaved_groups() -> None:
     x = rand(6, 2, 3, 3)
-    y = ops.minibatch_stddev(x, 4)  # 4 does not divide 6: groups of 3, so 2 groups
+    y = minibatch_stddev(x, 4)  # 4 does not divide 6: groups of 3, so 2 groups
     assert y.shape == (6, 3, 3, 3)
     for g in range(2):
         members = x[g::2].numpy()
