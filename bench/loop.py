@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.contracts import Context
+from bench.errors import StageError
 from bench.pixels import PixelArray
+from bench.training.accumulation import out_of_memory
 from bench.training.divergence import Watch
 
 IN_MEMORY_BYTES = 2**30
+Step = Callable[[int, torch.Generator], Mapping[str, Tensor | float]]
 
 
 class Ema:
@@ -59,7 +62,7 @@ def train_loop(
     ctx: Context,
     steps: int,
     parts: Mapping[str, Any],
-    step: Callable[[int, torch.Generator], Mapping[str, Tensor | float]],
+    step: Step,
 ) -> None:
     """Call ``step(i, rng)`` for i in 0..steps-1, from the last checkpoint if there is one.
 
@@ -84,12 +87,26 @@ def train_loop(
     watch = Watch(ctx, parts, snapshot, start)
     check_every = max(1, min(50, steps // 20))
     for i in range(start, steps):
-        scalars = step(i, rng)
+        scalars = _done(step, i, rng)
         watch.see(i + 1, scalars)
         if (i + 1) % check_every == 0 or i + 1 == steps:
             watch.check()
         ctx.log(i + 1, steps, **scalars)
         watch.checkpoint(i + 1)
+
+
+def _done(step: Step, i: int, rng: torch.Generator) -> Mapping[str, Tensor | float]:
+    """``step(i, rng)``; raises StageError that says what to do where memory ends."""
+    try:
+        return step(i, rng)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise StageError(
+        f"out of memory in step {i + 1}: this training needs its batch as a whole. Choose a smaller batch (bench "
+        f"describe NAME tells the option), a smaller network or resolution, or a device with more memory ({reason})"
+    )
 
 
 def seed_all(seed: int) -> None:

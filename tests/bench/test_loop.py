@@ -73,6 +73,22 @@ def test_a_loss_that_is_not_finite_stops_the_stage(tmp_path: Path) -> None:
         train_loop(StageContext(0, tmp_path), 20, {}, step)
 
 
+def test_memory_that_ends_where_no_batch_can_be_divided_is_told(tmp_path: Path) -> None:
+    def step(i: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        if i == 2:
+            torch.empty(2**60, dtype=torch.uint8)
+        return {"loss": torch.zeros(())}
+
+    with pytest.raises(StageError, match=r"out of memory in step 3: .*Choose a smaller batch .*can't allocate memory"):
+        train_loop(StageContext(0, tmp_path), 5, {}, step)
+
+    def broken(i: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        train_loop(StageContext(0, tmp_path), 5, {}, broken)
+
+
 def test_ema_follows_its_formula() -> None:
     net = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(net.weight)
