@@ -29,7 +29,7 @@ class Pix2PixHDOptions(Options):
     feature_matching  weight of the feature matching loss (the paper's lambda, eq. 5)
     perceptual        weight of LPIPS (VGG16) to the real image; above 0 it needs ``bench weights fetch lpips-vgg``
     styles            numbers by which the encoder describes the look of each region (skin, border, core); 0 for none.
-                      With 3, as in the paper, some fits draw colours that are too far from the mean
+                      With 3, as in the paper, classifiers learn less from the images
     label             whether the networks are told the class. Without it the class acts through what is drawn of it,
                       map and style, and no trace of the network itself marks it. On HAM10000 at 32 px classifiers read
                       the traces of a told network: AUC .64 on real images, instead of .80 with one class told for all
