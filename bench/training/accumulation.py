@@ -84,6 +84,15 @@ class MicroBatches:
                 self._halve()
         return processes.summed(told, self.parameters)
 
+    def update(
+        self, optimiser: torch.optim.Optimizer, losses_of: Callable[[Rows], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """One step of ``optimiser`` by the gradients of :meth:`told`, and what that gives."""
+        optimiser.zero_grad(set_to_none=True)
+        told = self.told(losses_of)
+        optimiser.step()
+        return told
+
     def _attempt(self, losses_of: Callable[[Rows], Mapping[str, Tensor]]) -> dict[str, Tensor] | None:
         """The means, or None where memory did not suffice; then all is as before."""
         before = _random_state()

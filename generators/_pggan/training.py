@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,7 +119,7 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
             loss = -distance + options.penalty * penalty + options.drift * drift
             return {"loss": loss, "distance": distance, "penalty": penalty}
 
-        return _update(of_critic, judged, losses)
+        return judged.update(of_critic, losses)
 
     def scores(z: Tensor, y: Tensor, stage: Stage) -> Tensor:
         """What the critic thinks of the images of latents ``z``."""
@@ -137,7 +136,7 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
             told = judge(stage, rng)
         critic.requires_grad_(False)
         _, y, z = batch(stage, rng)
-        _update(of_generator, made, lambda rows: {"loss": -scores(z[rows], y[rows], stage).mean()})
+        made.update(of_generator, lambda rows: {"loss": -scores(z[rows], y[rows], stage).mean()})
         average.update(generator)
         now.stage = stage
         grids.at(i + 1)
@@ -146,12 +145,3 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     parts = {"generator": generator, "critic": critic, "average": average}
     train_loop(ctx, growth.steps, {**parts, "of_generator": of_generator, "of_critic": of_critic}, step)
     return average.module.to("cpu")
-
-
-def _update(
-    optimiser: torch.optim.Optimizer, micro: MicroBatches, losses: Callable[[Rows], Mapping[str, Tensor]]
-) -> dict[str, Tensor]:
-    optimiser.zero_grad(set_to_none=True)
-    told = micro.told(losses)
-    optimiser.step()
-    return told

@@ -111,9 +111,9 @@ class Trainer:
             group["lr"] = self.options.lr * factor
         scene = Scene(i, real, semantic, labels, self._shown(i, real), self._shown(i, semantic))
         made: list[Tensor] = []  # a batch that is whole is painted once, for both
-        told = _update(self.critic_adam, lambda: self.of_critic.told(lambda rows: self._judge(scene, rows, made)))
+        told = self.of_critic.update(self.critic_adam, lambda rows: self._judge(scene, rows, made))
         self.critic.requires_grad_(False)
-        told |= _update(self.painter_adam, lambda: self.of_painter.told(lambda rows: self._please(scene, rows, made)))
+        told |= self.of_painter.update(self.painter_adam, lambda rows: self._please(scene, rows, made))
         self.critic.requires_grad_(True)
         self.ema.update(self.painter)
         return told
@@ -169,13 +169,6 @@ class Trainer:
         if self.perceptual is not None:
             loss = loss + self.options.perceptual * self.perceptual(fake, real)
         return {"loss": loss, "adversarial": adversarial, "matching": matching}
-
-
-def _update(adam: torch.optim.Optimizer, backward: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    adam.zero_grad(set_to_none=True)
-    told = backward()
-    adam.step()
-    return told
 
 
 def train_painter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -126,7 +125,7 @@ class Trainer:
                 return {"loss": generator_loss(self.d(shown, _of(c, rows))), "w": first.detach().mean(0)}
 
         self.d.requires_grad_(False)
-        told = self._descend(self.g_adam, self.of_g, losses)
+        told = self.of_g.update(self.g_adam, losses)
         self.d.requires_grad_(True)
         self.g.mapping.track_average(told["w"], W_AVERAGE)
         return told["loss"]
@@ -144,7 +143,7 @@ class Trainer:
             penalty, length = self.paths.penalty(images, ws, y[rows])
             return {"loss": penalty * weight, "length": length, "w": first.detach().mean(0)}
 
-        told = self._descend(self.g_adam, self.of_paths, losses)
+        told = self.of_paths.update(self.g_adam, losses)
         self.paths.observe(float(told["length"]))
         self.g.mapping.track_average(told["w"], W_AVERAGE)
 
@@ -161,7 +160,7 @@ class Trainer:
                 loss = discriminator_loss(real_logits, fake_logits)
             return {"loss": loss, "sign": mean_sign(real_logits)}
 
-        told = self._descend(self.d_adam, self.of_d, losses)
+        told = self.of_d.update(self.d_adam, losses)
         self.ada.observe(told["sign"])
         return told["loss"]
 
@@ -176,7 +175,7 @@ class Trainer:
             with autocast(self.ctx):
                 return {"loss": r1_penalty(logits, real[rows]) * weight}
 
-        self._descend(self.d_adam, self.of_d, losses)
+        self.of_d.update(self.d_adam, losses)
 
     def _latents(self, n: int, rng: torch.Generator) -> Latents:
         """Fresh ones for ``n`` images; some have a second latent from a random layer on (style mixing)."""
@@ -207,15 +206,6 @@ class Trainer:
     def _moves(self, rng: torch.Generator) -> Moves:
         """Augmentations of a batch at the present p."""
         return self.augmentation.drawn(self.options.batch, self.pixels.image_shape[-1], self.ada.p, rng)
-
-    def _descend(
-        self, optimiser: torch.optim.Adam, micro: MicroBatches, losses: Callable[[Rows], Mapping[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """One update from the gradient of the mean ``loss``; all that ``losses`` tell, over the batch."""
-        optimiser.zero_grad(set_to_none=True)
-        told = micro.told(losses)
-        optimiser.step()
-        return told
 
 
 def _of(c: Tensor | None, rows: Rows) -> Tensor | None:

@@ -16,8 +16,8 @@ from bench.contracts import Images
 from bench.errors import DataError, StageError
 from bench.testing import GeneratorContract, tiny_images
 from bench.testkit import KilledError, RehearsalContext
+from bench.training.accumulation import MicroBatches
 from generators._gan.variety import minibatch_stddev
-from generators._pggan import training
 from generators._pggan.growth import Growth, Stage
 from generators._pggan.networks import (
     FIRST_SPREAD,
@@ -61,10 +61,13 @@ def test_rates_rise_with_each_level_and_fall_to_a_tenth_over_the_last_steps() ->
 
 def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, monkeypatch: Any) -> None:
     """Never over more than the last level: 100 asked for, 4 given."""
-    used, update = [], training._update
-    monkeypatch.setattr(
-        training, "_update", lambda opt, *more: (used.append(opt.param_groups[0]["lr"]), update(opt, *more))[1]
-    )
+    used, update = [], MicroBatches.update
+
+    def seen(micro: MicroBatches, optimiser: torch.optim.Optimizer, losses: Any) -> Any:
+        used.append(optimiser.param_groups[0]["lr"])
+        return update(micro, optimiser, losses)
+
+    monkeypatch.setattr(MicroBatches, "update", seen)
     fit(tiny_images(12), StageContext(0, tmp_path), fade=0, stable=4, rising=0, falling=100, lr=1e-4, critic_lr=1e-3)
     share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])
     np.testing.assert_allclose(used[0::2], 1e-3 * share)
