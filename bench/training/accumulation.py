@@ -51,7 +51,10 @@ class MicroBatches:
         groups = self._mine.stop - self._mine.start
         if groups < 1:
             each = "one row" if group == 1 else f"{group} rows"
-            raise StageError(f"a batch of {batch} is too small for {processes.team()} processes: {each} each at least")
+            raise StageError(
+                f"a batch of {batch} is too small for {processes.team()} processes: {each} each at least. Choose a "
+                "larger batch, fewer processes, or smaller groups of images whose variety is judged together"
+            )
         wanted = micro or settings().micro_batch or batch
         self.groups: int = min(max(1, wanted // group), groups)
 

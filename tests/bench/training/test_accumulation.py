@@ -18,6 +18,7 @@ from bench.contracts import Images
 from bench.errors import ConfigError, StageError
 from bench.loop import seed_all, train_loop
 from bench.testing import tiny_images
+from bench.training import processes
 from bench.training.accumulation import MicroBatches, out_of_memory
 from bench.training.settings import settings
 from generators.ddpm import DDPM
@@ -106,6 +107,16 @@ def test_groups_of_a_batch_stay_together(micro: int | None, parts: list[int]) ->
     torch.testing.assert_close(told["logits"], net(x).mean(0).detach(), rtol=1e-12, atol=0)
     torn = MicroBatches(net.parameters(), 16, 8).told(losses)
     assert not torch.allclose(torn["logits"], told["logits"], rtol=1e-6, atol=0)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with processes.together():
+        assert MicroBatches([], 8, group=2).micro == 2
+        with pytest.raises(StageError, match="a batch of 8 is too small for 3 processes: 4 rows each at least"):
+            MicroBatches([], 8, group=4)
+    assert MicroBatches([], 8, group=4).whole
 
 
 def test_a_batch_without_whole_groups_is_refused() -> None:
