@@ -24,7 +24,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "stylegan2_ada": {"kimg": 0.064},
     "dcgan": {},
     "pggan": {},
-    "pix2pixhd": {},
+    "pix2pixhd": {"steps": 10},
 }
 
 
