@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from generators._gan.model import LatentModel
 
 SMALLEST = 8  # px
-PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "rising": 0, "falling": 0, "penalty": 10.0, "group": 4}  # appendix A.1
+# Rates and penalty of appendix A.1. Variety over 4 images, so that a batch can be divided.
+PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "rising": 0, "falling": 0, "penalty": 10.0, "group": 4}
 
 
 class PGGANOptions(LatentOptions):
