@@ -22,15 +22,16 @@ PAPER = {"lr": 1e-3, "critic_lr": 1e-3, "rising": 0, "falling": 0, "penalty": 10
 class PGGANOptions(LatentOptions):
     """``LatentOptions``, and of networks and training, by default the ``cpu`` preset for 32 px:
 
-    fade, stable   steps over which a doubled resolution is faded in, and for which it is then trained
+    fade, stable   steps over which a doubled resolution is faded in, and for which it is then trained;
+    final          for the full resolution in place of ``stable``: most of what is seen is learnt there
     batch, group   real images a step; over how many of them, at most, the critic looks at variety. The paper says over
                    all; such a batch cannot be divided where memory ends or among GPUs
     lr, critic_lr  of Adam with beta 0 and 0.99, for the generator and for the critic. In short training the critic
                    must learn faster (two time scales; Heusel et al. 2017, arXiv:1706.08500), or the generator moves
                    to and fro before it as one point
-    rising         steps at the start of each level, at most ``stable``, over which both rates rise from 0: Adam has
+    rising         steps at the start of each level, at most all of them, over which both rates rise from 0: Adam has
                    seen no gradient of the layers that are new
-    falling        steps at the end, at most ``stable``, over which both rates fall linearly to a tenth; 0: they stay
+    falling        steps at the end, at most ``final``, over which both rates fall linearly to a tenth; 0: they stay
     penalty        weight of the gradient penalty (WGAN-GP; 10 in the papers, which slows the critic)
     drift          weight of the squared score of real images
     ema            decay of the averaged generator that is sampled from
@@ -42,13 +43,14 @@ class PGGANOptions(LatentOptions):
 
     latent: PositiveInt = 128
     fade: int = Field(60, ge=0)
-    stable: PositiveInt = 560
+    stable: PositiveInt = 250
+    final: PositiveInt = 1500
     batch: int = Field(32, ge=2)
     group: int = Field(32, ge=2)
     lr: PositiveFloat = 2e-3
     critic_lr: PositiveFloat = 6e-3
     rising: int = Field(60, ge=0)
-    falling: int = Field(500, ge=0)
+    falling: int = Field(250, ge=0)
     penalty: PositiveFloat = 1.0
     drift: float = Field(0.001, ge=0.0)
     ema: float = Field(0.98, ge=0.0, lt=1.0)
@@ -59,7 +61,7 @@ class PGGANOptions(LatentOptions):
 
     def growth(self, side: int) -> Growth:
         """The course of training up to ``side`` pixels."""
-        return Growth(side, self.fade, self.stable)
+        return Growth(side, self.fade, self.stable, self.final)
 
     def widths(self, side: int) -> list[int]:
         """Channels at 4, 8, ... ``side`` pixels."""
@@ -74,7 +76,7 @@ class PGGAN(LatentGenerator):
     precision of the run, as second derivatives are taken.
     """
 
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     Config = PGGANOptions
     config: PGGANOptions
     trains_together: ClassVar[bool] = True
@@ -82,6 +84,7 @@ class PGGAN(LatentGenerator):
         "smoke": {
             "fade": 3,
             "stable": 4,
+            "final": 4,
             "rising": 2,
             "batch": 8,
             "group": 4,
@@ -96,6 +99,7 @@ class PGGAN(LatentGenerator):
             **PAPER,
             "fade": 8_000,
             "stable": 8_000,
+            "final": 8_000,
             "batch": 64,
             "channels": 64,
             "most_channels": 256,
@@ -109,6 +113,7 @@ class PGGAN(LatentGenerator):
             **PAPER,
             "fade": 18_750,
             "stable": 18_750,
+            "final": 18_750,
             "batch": 32,
             "channels": 64,
             "most_channels": 512,
@@ -132,7 +137,7 @@ class PGGAN(LatentGenerator):
 
     def short_fit(self, steps: int, batch: int) -> Mapping[str, Any]:
         """Options of ``steps`` steps on ``batch`` images a level: the last ones are at full size."""
-        return {"fade": 0, "stable": steps, "falling": 0, "batch": batch}
+        return {"fade": 0, "stable": steps, "final": steps, "falling": 0, "batch": batch}
 
     def cost(self, n: int, size: int) -> Cost:
         """Cost of ``fit`` on images of ``size`` x ``size`` pixels (the next power of two), whatever ``n``."""

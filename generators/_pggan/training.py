@@ -81,7 +81,7 @@ def train_pggan(options: PGGANOptions, train: Images, side: int, ctx: Context) -
     critic = placed(Critic(widths, train.num_classes, options.group), ctx.device)
     average = Ema(generator, options.ema)
     rates = options.lr, options.critic_lr
-    rising, falling = min(options.rising, options.stable), min(options.falling, options.stable)
+    rising, falling = min(options.rising, options.stable, options.final), min(options.falling, options.final)
     of_generator, of_critic = optimisers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
         for net, lr in zip((generator, critic), rates, strict=True)

@@ -234,7 +234,7 @@ def test_growing_networks_are_timed_when_they_are_grown() -> None:
     options = PGGAN.Config(**PGGAN.presets["smoke"])
 
     def stated(side: int) -> float:
-        growth = PGGAN.Config(fade=0, stable=1).growth(side)
+        growth = PGGAN.Config(fade=0, stable=1, final=1).growth(side)
         return pggan_cost(growth, options.widths(16)[: growth.levels], options.latent, 4, 1).flops
 
     found = rows(PGGAN, [4, 1], timed=2, calls=1, **PGGAN.presets["smoke"])

@@ -39,18 +39,19 @@ class TestContract(GeneratorContract):
 
 
 def test_growth_visits_every_level_once_and_fades_all_but_the_first() -> None:
-    growth = Growth(32, fade=4, stable=3)
+    growth = Growth(32, fade=4, stable=3, final=6)
     stages = [growth.at(i) for i in range(growth.steps)]
-    assert growth.steps == 3 + 3 * (4 + 3)
-    assert [s.side for s in stages] == [4] * 3 + [8] * 7 + [16] * 7 + [32] * 7
+    assert growth.steps == 3 + 2 * (4 + 3) + (4 + 6)
+    assert [s.side for s in stages] == [4] * 3 + [8] * 7 + [16] * 7 + [32] * 10
     assert [s.alpha for s in stages[3:10]] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+    assert [growth.within(i) for i in range(growth.steps)] == [*range(3), *range(7), *range(7), *range(10)]
     assert [sum(s.level == k for s in stages) for k in range(4)] == [growth.steps_at(k) for k in range(4)]
-    sudden = Growth(16, fade=0, stable=5)
+    sudden = Growth(16, fade=0, stable=5, final=5)
     assert [sudden.at(i) for i in range(5, 15)] == [Stage(1, 1.0)] * 5 + [Stage(2, 1.0)] * 5
 
 
 def test_rates_rise_with_each_level_and_fall_to_a_tenth_over_the_last_steps() -> None:
-    growth = Growth(8, 10, 45)  # 45 steps at 4 pixels, 55 at 8
+    growth = Growth(8, 10, 45, 45)  # 45 steps at 4 pixels, 55 at 8
     assert [share_of_rate(i, growth, 0, 0) for i in (0, 45, 50, 99)] == [1.0] * 4
     assert [share_of_rate(i, growth, 0, 10) for i in (0, 89, 90)] == [1.0] * 3
     assert [share_of_rate(i, growth, 0, 10) for i in (95, 99)] == pytest.approx([0.55, 0.19])
@@ -68,7 +69,17 @@ def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, m
         return update(micro, optimiser, losses)
 
     monkeypatch.setattr(MicroBatches, "update", seen)
-    fit(tiny_images(12), StageContext(0, tmp_path), fade=0, stable=4, rising=0, falling=100, lr=1e-4, critic_lr=1e-3)
+    fit(
+        tiny_images(12),
+        StageContext(0, tmp_path),
+        fade=0,
+        stable=4,
+        final=4,
+        rising=0,
+        falling=100,
+        lr=1e-4,
+        critic_lr=1e-3,
+    )
     share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])
     np.testing.assert_allclose(used[0::2], 1e-3 * share)
     np.testing.assert_allclose(used[1::2], 1e-4 * share)
@@ -196,7 +207,7 @@ def test_images_show_their_class(tmp_path: Path) -> None:
     pixels = (level + rng.integers(-15, 15, (64, 8, 8, 3))).astype(np.uint8)
     names = np.array([f"i{i}" for i in range(64)])
     train = Images(pixels, labels, names, names, ("light", "dark"))
-    generator = fit(train, StageContext(0, tmp_path), fade=40, stable=120, lr=3e-3, critic_lr=3e-3)
+    generator = fit(train, StageContext(0, tmp_path), fade=40, stable=120, final=120, lr=3e-3, critic_lr=3e-3)
     drawn = generator.sample(labels, StageContext(1, tmp_path))
     light, dark = (drawn[labels == k].mean((1, 2, 3)) for k in (0, 1))
     assert light.min() > dark.max() + 40
@@ -244,8 +255,8 @@ def test_stated_work_is_that_of_the_layers() -> None:
         Critic(widths, 2)(x, y, Stage(2, 1.0))
     step = [a + b for a, b in zip(OF_CRITIC, OF_GENERATOR, strict=True)]
     expected = step[0] * of_g.get_total_flops() + step[1] * of_d.get_total_flops()
-    costs = [pggan_cost(Growth(16, 0, n), widths, 10, 4, 1).flops for n in (1, 2)]
-    below = sum(pggan_cost(Growth(side, 0, 1), widths, 10, 4, 1).flops for side in (8,))
+    costs = [pggan_cost(Growth(16, 0, n, n), widths, 10, 4, 1).flops for n in (1, 2)]
+    below = sum(pggan_cost(Growth(side, 0, 1, 1), widths, 10, 4, 1).flops for side in (8,))
     assert costs[1] == 2 * costs[0]
     assert costs[0] - below == pytest.approx(expected, rel=0.05)
 
@@ -267,8 +278,8 @@ def test_brightness_stays_varied(tmp_path: Path) -> None:
     preset = PGGAN.Config()
     rates = {"lr": preset.lr, "critic_lr": preset.critic_lr, "penalty": preset.penalty}
     generator = fit(
-        train, StageContext(0, tmp_path), fade=100, stable=250, batch=16, channels=32, most_channels=64, latent=32,
-        ema=0.98, **rates
+        train, StageContext(0, tmp_path), fade=100, stable=250, final=250, batch=16, channels=32, most_channels=64,
+        latent=32, ema=0.98, **rates
     )  # fmt: skip
     drawn = generator.sample(train.labels, StageContext(1, tmp_path))
     spread, real = (x.mean((1, 2, 3)).std() for x in (drawn, np.asarray(train.pixels)))

@@ -224,7 +224,7 @@ ADVERSARIAL: list[tuple[str, dict[str, Any]]] = [
     ("stylegan2_ada", {"kimg": 0.08, "batch": 16, "per_class": True, "r1_every": 2}),
     ("pix2pixhd", {"steps": 8, "batch": 8}),
     ("pix2pixhd", {"steps": 8, "batch": 8, "enhancer": True, "label": True, "styles": 2}),
-    ("pggan", {"fade": 1, "stable": 1, "batch": 16, "group": 4}),
+    ("pggan", {"fade": 1, "stable": 1, "final": 1, "batch": 16, "group": 4}),
 ]
 
 

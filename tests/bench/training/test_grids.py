@@ -47,7 +47,7 @@ SMALL: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "dcgan": ({"steps": 8, "classes": "separate"}, ["step-000004.png", "step-000008.png"]),
     "dcgan together": ({"steps": 5, "ema": 0.0}, ["step-000004.png"]),
-    "pggan": ({"fade": 2, "stable": 2}, ["step-000004.png", "step-000008.png"]),
+    "pggan": ({"fade": 2, "stable": 2, "final": 2}, ["step-000004.png", "step-000008.png"]),
     "pix2pixhd": ({"steps": 8}, ["step-000004.png", "step-000008.png"]),
     "pix2pixhd without average": ({"steps": 5, "ema": 0.0, "styles": 0}, ["step-000004.png"]),
 }  # fmt: skip

@@ -34,7 +34,7 @@ OTHERS: list[tuple[str, dict[str, Any], float]] = [
     ("ldm", {"steps": 8, "batch": 8, "ae_steps": 8, "ae_batch": 8}, 2e-3),
     ("ldm", {"steps": 8, "batch": 8, "ae_steps": 8, "ae_batch": 8, "adversarial_weight": 0.5, "disc_start": 2}, 2e-3),
     ("stylegan2_ada", {"kimg": 0.064, "batch": 16, "per_class": True}, 2e-2),
-    ("pggan", {"fade": 2, "stable": 3, "batch": 16, "group": 4}, 2e-3),
+    ("pggan", {"fade": 2, "stable": 3, "final": 3, "batch": 16, "group": 4}, 2e-3),
 ]
 
 LEAVE = r"""
