@@ -14,8 +14,9 @@ from bench.errors import DataError
 from bench.metrics.arrays import Bool, Float
 from bench.metrics.estimates import defined
 from bench.stats import calibration
-from bench.stats.bootstrap import Bootstrapped, Statistic, auc_bootstrap, bootstrap_statistics, share_bootstrap
+from bench.stats.bootstrap import Bootstrapped, auc_bootstrap, bootstrap_statistics, share_bootstrap
 from bench.stats.checks import group_codes
+from bench.stats.resample import Statistic
 from bench.stats.weighted import average_precision_of, calibration_error_of, mean_of, partial_auc_of
 
 SHARES = ("sensitivity", "specificity", "accuracy")

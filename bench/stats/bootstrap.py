@@ -6,7 +6,7 @@ clustered: the photographs of one lesion are drawn together (Davison & Hinkley 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike
 
 from bench.errors import ConfigError, DataError
 from bench.stats.checks import Bool, Float, Int, binary_labels, finite_scores, group_codes
-from bench.stats.resample import CELLS, case_weights, class_streams, clusters_of, draw_counts
-
-Statistic = Callable[[Float], Float]  # weights [b, N] -> values [b]
+from bench.stats.resample import CELLS, Statistic, case_weights, class_streams, clusters_of, draw_counts
+from bench.stats.weighted import auc_of, ranked_runs
 
 
 @dataclass(frozen=True)
@@ -101,30 +100,11 @@ def auc_bootstrap(
     labels: Bool, values: Float, groups: Int | None, replicates: int, seed: int, alpha: float = 0.05
 ) -> Bootstrapped:
     """Bootstrap of the AUC; both classes must be there. labels bool [N], values float64 [N], groups codes [N]."""
+    if groups is not None:
+        return bootstrap_statistics(labels, {"auc": auc_of(labels, values)}, groups, replicates, seed, alpha)["auc"]
     run, runs = ranked_runs(labels, values)
-    if groups is None:
-        out = _auc_unclustered(run[labels], run[~labels], runs, replicates, seed)
-    else:
-        blocks = case_weights(labels, groups, replicates, seed)
-        out = np.concatenate([weighted_auc(block, labels, run, runs) for block in blocks])
-    whole = weighted_auc(np.ones((1, len(labels))), labels, run, runs)[0]
-    return Bootstrapped.of(float(whole), out, alpha)
-
-
-def ranked_runs(labels: Bool, values: Float) -> tuple[Int, int]:
-    """Position 0..R-1 of each case in the ranking, int64 [N], after joining what the AUC cannot tell apart.
-
-    Neighbouring scores of one class form one run; a score shared by both classes is a run of its own.
-    """
-    _, level = np.unique(values, return_inverse=True)
-    levels = int(level.max()) + 1
-    positive = np.bincount(level[labels], minlength=levels) > 0
-    negative = np.bincount(level[~labels], minlength=levels) > 0
-    mixed = positive & negative
-    starts = np.ones(levels, dtype=bool)
-    starts[1:] = mixed[1:] | mixed[:-1] | (positive[1:] != positive[:-1])
-    run_of_level = np.cumsum(starts) - 1
-    return run_of_level[level], int(run_of_level[-1]) + 1
+    out = _auc_unclustered(run[labels], run[~labels], runs, replicates, seed)
+    return Bootstrapped.of(float(auc_of(labels, values)(np.ones((1, len(labels))))[0]), out, alpha)
 
 
 def _auc_unclustered(positive_run: Int, negative_run: Int, runs: int, replicates: int, seed: int) -> Float:
@@ -147,25 +127,6 @@ def _doubled_wins(positives: Int, negatives: Int) -> Int:
     below *= 2
     below -= negatives
     return np.asarray(np.einsum("br,br->b", positives, below))
-
-
-def weighted_auc(weights: Float, labels: Bool, run: Int, runs: int) -> Float:
-    """AUC of each row of case weights: float64 [b, N] -> [b]; ``run`` [N] from :func:`ranked_runs`."""
-    positives, negatives = (
-        _by_run(weights[:, labels], run[labels], runs),
-        _by_run(weights[:, ~labels], run[~labels], runs),
-    )
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    wins = np.einsum("br,br->b", positives, below)
-    return np.asarray(wins / (positives.sum(axis=1) * negatives.sum(axis=1)))
-
-
-def _by_run(weights: Float, run: Int, runs: int) -> Float:
-    order = np.argsort(run, kind="stable")
-    present, starts = np.unique(run[order], return_index=True)
-    out = np.zeros((len(weights), runs))
-    out[:, present] = np.add.reduceat(weights[:, order], starts, axis=1)
-    return out
 
 
 def bootstrap_statistics(

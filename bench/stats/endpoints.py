@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import ConfigError, DataError, UndefinedMetric
-from bench.stats.bootstrap import Statistic, bootstrap_statistics, ranked_runs, weighted_auc
+from bench.stats.bootstrap import bootstrap_statistics
 from bench.stats.checks import Bool, Float, finite_scores, group_codes, two_classes
+from bench.stats.resample import Statistic
 from bench.stats.two_level import ArmDifference, over_seeds
-from bench.stats.weighted import mean_of, partial_auc_of
+from bench.stats.weighted import auc_of, mean_of, partial_auc_of
 
 SECONDARY = ("pauc80", "specificity@sens95", "sensitivity@sens95")
 RULE = "sens95"
@@ -90,8 +91,7 @@ def compare_endpoints(
 
 def _statistic(name: str, labels: Bool, score: Float, threshold: float | None) -> Statistic:
     if name == "auc":
-        run, runs = ranked_runs(labels, score)
-        return lambda w: weighted_auc(w, labels, run, runs)
+        return auc_of(labels, score)
     if name == "pauc80":
         return partial_auc_of(labels, score)
     kind, _, rule = name.partition("@")

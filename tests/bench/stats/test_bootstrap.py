@@ -32,16 +32,7 @@ def test_weighted_path_and_run_path_agree(large):
     assert fast.se == pytest.approx(singles.se, rel=0.05)
 
 
-def test_weighted_auc_equals_auc_of_repeated_cases(large):
-    y, score = large[0][:60].astype(bool), np.round(large[1][:60], 1)
-    run, runs = bootstrap.ranked_runs(y, score)
-    weights = np.random.default_rng(0).integers(0, 4, (5, 60))
-    found = bootstrap.weighted_auc(weights.astype(float), y, run, runs)
-    for w, value in zip(weights, found, strict=True):
-        assert value == pytest.approx(stats.auc(np.repeat(y, w), np.repeat(score, w)), abs=1e-13)
-
-
-@pytest.mark.parametrize("name", ["partial_auc", "average_precision", "calibration_error"])
+@pytest.mark.parametrize("name", ["auc", "partial_auc", "average_precision", "calibration_error"])
 def test_weighted_statistics_equal_those_of_repeated_cases(large, name):
     y, p = large[0][:80].astype(bool), np.round(1 / (1 + np.exp(-large[1][:80])), 2)
     plain = stats.expected_calibration_error if name == "calibration_error" else getattr(stats, name)
@@ -82,8 +73,23 @@ def test_block_size_changes_no_bit(large, groups, monkeypatch):
     codes = None if groups is None else group_codes(np.arange(len(labels)) // 2, len(labels))
     whole = bootstrap.auc_bootstrap(labels, large[1], codes, 300, seed=1).replicates
     monkeypatch.setattr("bench.stats.resample.CELLS", 7000)
+    monkeypatch.setattr("bench.stats.resample.KEPT", 0)  # drawn anew, not the weights of above
     monkeypatch.setattr("bench.stats.bootstrap.CELLS", 70_000)
     assert np.array_equal(whole, bootstrap.auc_bootstrap(labels, large[1], codes, 300, seed=1).replicates)
+
+
+@pytest.mark.parametrize("groups", [None, 2, 7])
+def test_weights_that_are_kept_are_those_that_are_drawn(large, groups, monkeypatch):
+    """Also where another statistic has written on its block, and for other cases in between."""
+    labels = large[0].astype(bool)
+    codes = None if groups is None else np.arange(len(labels)) // groups
+    for block in case_weights(labels, codes, 60, seed=5):
+        block[:] = -1
+    for other in (~labels, labels[:100]):
+        assert sum(map(len, case_weights(other, None if codes is None else codes[: len(other)], 60, seed=5))) == 60
+    kept = np.concatenate(list(case_weights(labels, codes, 60, seed=5)))
+    monkeypatch.setattr("bench.stats.resample.KEPT", 0)
+    assert np.array_equal(kept, np.concatenate(list(case_weights(labels, codes, 60, seed=5))))
 
 
 def test_weights_draw_each_class_as_often_as_it_has_cases(large):
