@@ -29,8 +29,8 @@ class PGGANOptions(LatentOptions):
     lr, critic_lr  of Adam with beta 0 and 0.99, for the generator and for the critic. In short training the critic
                    must learn faster (two time scales; Heusel et al. 2017, arXiv:1706.08500), or the generator moves
                    to and fro before it as one point
-    rising         steps at the start of each level, at most all of them, over which both rates rise from 0: Adam has
-                   seen no gradient of the layers that are new
+    rising         steps at the start of each level, at most ``stable`` and ``final``, over which both rates rise from
+                   0: Adam has seen no gradient of the layers that are new
     falling        steps at the end, at most ``final``, over which both rates fall linearly to a tenth; 0: they stay
     penalty        weight of the gradient penalty (WGAN-GP; 10 in the papers, which slows the critic)
     drift          weight of the squared score of real images

@@ -61,7 +61,7 @@ def test_rates_rise_with_each_level_and_fall_to_a_tenth_over_the_last_steps() ->
 
 
 def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, monkeypatch: Any) -> None:
-    """Never over more than the last level: 100 asked for, 4 given."""
+    """Never over more than the last level: 100 asked for, 6 given."""
     used, update = [], MicroBatches.update
 
     def seen(micro: MicroBatches, optimiser: torch.optim.Optimizer, losses: Any) -> Any:
@@ -69,18 +69,9 @@ def test_both_rates_fall_at_the_end_of_training_and_not_before(tmp_path: Path, m
         return update(micro, optimiser, losses)
 
     monkeypatch.setattr(MicroBatches, "update", seen)
-    fit(
-        tiny_images(12),
-        StageContext(0, tmp_path),
-        fade=0,
-        stable=4,
-        final=4,
-        rising=0,
-        falling=100,
-        lr=1e-4,
-        critic_lr=1e-3,
-    )
-    share = np.array([1.0] * 9 + [0.775, 0.55, 0.325])
+    options = {"fade": 0, "stable": 3, "final": 6, "rising": 0, "falling": 100, "lr": 1e-4, "critic_lr": 1e-3}
+    fit(tiny_images(12), StageContext(0, tmp_path), **options)
+    share = np.array([1.0] * 6 + [1.0, 0.85, 0.7, 0.55, 0.4, 0.25])
     np.testing.assert_allclose(used[0::2], 1e-3 * share)
     np.testing.assert_allclose(used[1::2], 1e-4 * share)
 
