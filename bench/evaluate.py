@@ -162,9 +162,13 @@ def measure_fidelity(
             encoders=_encoders(space, train, reference, synthetic),
         )  # fmt: skip
         found = measure_features(evidence, seed=measure_seed())
-        floor = real_floor(x_train, x_held_out, seed=measure_seed(), n=min(len(reference), len(synthetic)))
+        floor = real_floor(
+            x_train, x_held_out, seed=measure_seed(), n=min(len(reference), len(synthetic)),
+            train_groups=train.groups, held_out_groups=reference.groups,
+        )  # fmt: skip
         return {"metrics": _plain(_with_further(found, further, evidence)), "floor": _plain(floor)}
 
+    config = {"pixel_side": PIXEL_SIDE, "by_class": BY_CLASS, "gate": "beta-binomial", "kid": "groups"}
     inputs = {
         **space.inputs,
         "train": train.key,
@@ -174,7 +178,7 @@ def measure_fidelity(
     }
     found = bench.json_stage(
         "measure", f"fidelity and memorization of {len(synthetic)} images", f"bench.metrics@{VERSION}",
-        {"pixel_side": PIXEL_SIDE, "by_class": BY_CLASS, "gate": "beta-binomial"} | _versions(further), inputs, measure,
+        config | _versions(further), inputs, measure,
     )  # fmt: skip
     metrics, floor = ({k: EstimateRecord(**v) for k, v in found[side].items()} for side in ("metrics", "floor"))
     return metrics, floor

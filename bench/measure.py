@@ -217,7 +217,7 @@ def _notes(real: FeatureSet, synthetic: FeatureSet, train: FeatureSet | None, n:
         larger = "real" if len(real) > len(synthetic) else "synthetic"
         notes.append(
             f"{len(real):,} real and {len(synthetic):,} synthetic images are compared at equal n = {n:,}: "
-            f"a random subset of the {larger} ones (seeded)"
+            f"a random subset of the {larger} ones (seeded); KID, which does not depend on n, by all of them"
         )
     if floor_n < n:
         source = "half of the reals against the other half" if train is None else "train against real"

@@ -123,6 +123,13 @@ class TrackBoard:
         """Whether some ranked row has fewer seeds than a claim needs."""
         return any(line.standing and len(line.row.sources) < 10 for line in self.lines)
 
+    def other_methods(self, column: Column) -> tuple[int, str]:
+        """How many rows have ``column`` by another method than the newest row, and one such method; (0, "") if none."""
+        newest = sorted(self.lines, key=lambda line: max((e.record.created for e in line.row.entries), default=""))
+        methods = [e[0].method for line in newest if (e := line.row.fidelity_estimates(column.key)) and e[0].method]
+        other = [method for method in methods if method != methods[-1]]
+        return len(other), other[-1] if other else ""
+
     @property
     def one_seed(self) -> bool:
         """Whether some ranked row has one seed and no other row tells how much trainings differ."""
@@ -225,6 +232,11 @@ def mean_cell(estimates: Sequence[EstimateRecord]) -> Cell:
     )
 
 
+def _as_the_newest(estimates: Sequence[EstimateRecord]) -> list[EstimateRecord]:
+    """Those of ``estimates``, oldest first, that were measured as the last one was."""
+    return [e for e in estimates if e.method == estimates[-1].method]
+
+
 def _mean(values: Sequence[float | None]) -> float:
     return sum(v for v in values if v is not None) / len(values)
 
@@ -250,14 +262,15 @@ def _ideal(data: DataRecord) -> list[Reference]:
 def _real_against_real(entries: Sequence[Entry], extractor: str) -> list[Reference]:
     """What real images score in the columns of fidelity, once for each n: no generator can be expected to do better."""
     floors: dict[int, list[FidelityRecord]] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.record.created):
         for fidelity in entry.record.fidelity:
             if fidelity.floor and extractor_name(fidelity) == extractor:
                 n = next(iter(fidelity.floor.values())).n or fidelity.n_synthetic
                 floors.setdefault(n, []).append(fidelity)
     out: list[Reference] = []
     for n, records in sorted(floors.items()):
-        cells = {c.key: mean_cell([f.floor[c.key] for f in records if c.key in f.floor]) for c in COLUMNS}
+        found = {c.key: _as_the_newest([f.floor[c.key] for f in records if c.key in f.floor]) for c in COLUMNS}
+        cells = {key: mean_cell(estimates) for key, estimates in found.items()}
         known = {key: cell for key, cell in cells.items() if cell.value is not None}
         out.append(
             Reference(f"real against real, n = {n:,}", "training images in the place of synthetic ones", None, known)

@@ -1,47 +1,88 @@
 """Kernel distance (KID: Bińkowski et al. 2018, arXiv:1801.01401) with the cubic polynomial kernel.
 
 k(x, y) = (x·y / D + 1)³,   MMD²_u = mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) - 2 mean_{ij} k(x_i, y_j)
+
+It is unbiased for independent rows. Two photographs of one lesion are not: where groups are given, pairs within a group
+are left out, and groups, not rows, are the units of the standard error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import UndefinedMetric
-from bench.metrics.arrays import Features, Float, Kernel, features, in_canonical_order, same_width
+from bench.errors import DataError, UndefinedMetric
+from bench.metrics.arrays import Features, Float, Int, Kernel, canonical_order, features, same_width
 
 CELLS = 1 << 22  # kernel values held at once: 32 MB
 
 
-class _Sums(NamedTuple):
-    """Of a kernel matrix: row sums [n], column sums [m], and the sum of squares."""
+class _Side(NamedTuple):
+    """Rows [n, D] with those of one group side by side; ``sizes`` [G]: how many rows each group has."""
 
+    rows: Features
+    sizes: Int
+
+    @property
+    def single(self) -> bool:
+        """Whether every row is a group of its own."""
+        return len(self.sizes) == len(self.rows)
+
+
+class _Sums(NamedTuple):
+    """Of a matrix over groups: its mean, row sums [G], column sums [H], and the sum of squares."""
+
+    mean: float
     rows: Float
     columns: Float
     squares: float
 
 
-def kernel_distance(x: ArrayLike, y: ArrayLike) -> Kernel:
+def kernel_distance(
+    x: ArrayLike, y: ArrayLike, x_groups: ArrayLike | None = None, y_groups: ArrayLike | None = None
+) -> Kernel:
     """Exact unbiased KID of ``x`` [n, D] and ``y`` [m, D], n, m >= 2, in float64: a float with ``.se``.
 
-    All pairs are used, so there is no subset size, seed or row order to choose. The standard error adds the linear
-    and the degenerate part of Hoeffding's decomposition, each freed of its own noise, and so holds for equal and for
-    different distributions (compare Sutherland et al. 2017, arXiv:1611.04488, appendix A). Negative values are
-    values. Memory: blocks of 32 MB. Raises :class:`UndefinedMetric` with fewer than two rows.
+    All pairs are used, so there is no subset size, seed or row order to choose; n and m may differ. The standard error
+    adds the linear and the degenerate part of Hoeffding's decomposition, each freed of its own noise, and so holds for
+    equal and for different distributions (compare Sutherland et al. 2017, arXiv:1611.04488, appendix A). Negative
+    values are values. Memory: blocks of 32 MB.
+
+    ``x_groups`` [n], ``y_groups`` [m]: rows of one lesion or patient have equal labels. With a_gh the sum of k over
+    the rows of groups g and h, of sizes n_g and n_h, a side's mean is Σ_{g≠h} a_gh / Σ_{g≠h} n_g n_h, a ratio of
+    U-statistics of independent groups; its error is that of the U-statistic of a_gh - mean n_g n_h (the delta method).
+    Without groups every row is one. Raises :class:`UndefinedMetric` with fewer than two rows or groups,
+    :class:`DataError` where labels are not one a row.
     """
-    a, b = features(x, "x", least=2), features(y, "y", least=2)
-    same_width(x=a, y=b)
-    a, b = in_canonical_order(a), in_canonical_order(b)
-    n, m = len(a), len(b)
+    a, b = _side(x, "x", x_groups), _side(y, "y", y_groups)
+    same_width(x=a.rows, y=b.rows)
     xx, yy, xy = _sums(a, a, same=True), _sums(b, b, same=True), _sums(a, b)
-    mean_xx, mean_yy, mean_xy = xx.rows.sum() / (n * (n - 1)), yy.rows.sum() / (m * (m - 1)), xy.rows.sum() / (n * m)
-    return Kernel(float(mean_xx + mean_yy - 2 * mean_xy), float(np.sqrt(_variance(xx, yy, xy, n, m))))
+    return Kernel(xx.mean + yy.mean - 2 * xy.mean, float(np.sqrt(_variance(xx, yy, xy))))
 
 
-def _variance(xx: _Sums, yy: _Sums, xy: _Sums, n: int, m: int) -> float:
+def _side(values: ArrayLike, name: str, groups: ArrayLike | None) -> _Side:
+    """In an order that depends on the rows alone: of rows within a group, and of groups by their first row."""
+    rows = features(values, name, least=2)
+    order = canonical_order(rows)
+    if groups is None:
+        return _Side(np.ascontiguousarray(rows[order]), np.ones(len(rows), dtype=np.int64))
+    labels: NDArray[np.generic] = np.asarray(groups)
+    if labels.shape != (len(rows),):
+        raise DataError(f"{name}: {len(rows)} rows have group labels of shape {labels.shape}; one a row is needed")
+    _, first, codes = np.unique(labels[order], return_index=True, return_inverse=True)
+    if len(first) < 2:
+        raise UndefinedMetric(f"undefined, because all {len(rows)} rows of {name} are of one group")
+    place = first[codes]  # of each row's group: where its first row stands
+    together = np.argsort(place, kind="stable")
+    sizes = np.bincount(codes)[np.argsort(first, kind="stable")]
+    return _Side(np.ascontiguousarray(rows[order[together]]), sizes)
+
+
+def _variance(xx: _Sums, yy: _Sums, xy: _Sums) -> float:
+    n, m = len(xx.rows), len(yy.rows)
     within_x, within_y = _degenerate(xx, n, n - 1), _degenerate(yy, m, m - 1)
     between = _degenerate(xy, n, m)
     linear_x = np.var(xx.rows / (n - 1) - xy.rows / m, ddof=1) - within_x / (n - 1) - between / m
@@ -58,19 +99,54 @@ def _degenerate(sums: _Sums, n: int, per_row: int) -> float:
     return float(max(0.0, sums.squares / pairs - np.mean(rows**2) - np.mean(columns**2) + mean**2))
 
 
-def _sums(a: Features, b: Features, same: bool = False) -> _Sums:
-    """Sums over k(a_i, b_j) in row blocks; ``same`` leaves the diagonal out."""
-    rows, columns, squares = np.empty(len(a)), np.zeros(len(b)), 0.0
-    right = np.asarray(b, dtype=np.float64)
-    step = max(1, CELLS // len(b))
-    for start in range(0, len(a), step):
-        block = _kernel(a[start : start + step], right)
+def _sums(a: _Side, b: _Side, same: bool = False) -> _Sums:
+    """Sums over a_gh in blocks of groups; ``same`` leaves the diagonal out.
+
+    Where groups have several rows, a_gh is centred by their sizes and scaled to a mean over pairs of groups.
+    """
+    rows, columns, squares, weighted = np.empty(len(a.sizes)), np.zeros(len(b.sizes)), 0.0, 0.0
+    right = np.asarray(b.rows, dtype=np.float64)
+    for groups, part in _blocks(a, len(right)):
+        block = _over_groups(_kernel(a.rows[part], right), a, b, groups)
         if same:
-            np.fill_diagonal(block[:, start:], 0.0)
-        rows[start : start + step] = block.sum(axis=1)
+            np.fill_diagonal(block[:, groups.start :], 0.0)
+        rows[groups] = block.sum(axis=1)
         columns += block.sum(axis=0)
         squares += float(np.einsum("ij,ij->", block, block))
-    return _Sums(rows, columns, squares)
+        if not (a.single and b.single):
+            weighted += float(a.sizes[groups] @ block @ b.sizes)
+    left, across = a.sizes.astype(np.float64), b.sizes.astype(np.float64)
+    own = left if same else np.zeros(len(left))
+    beside = across.sum() - own  # rows that each group on the left is paired with
+    pairs = float(left @ beside)
+    mean = float(rows.sum()) / pairs
+    if a.single and b.single:
+        return _Sums(mean, rows, columns, squares)
+    scale = len(left) * (len(across) - same) / pairs
+    of_columns = across * (left.sum() - (across if same else 0.0))
+    sizes_squared = float(np.sum(left**2) * np.sum(across**2) - np.sum(own**2 * left**2))
+    centred = squares - 2 * mean * weighted + mean**2 * sizes_squared
+    return _Sums(mean, scale * (rows - mean * left * beside), scale * (columns - mean * of_columns), scale**2 * centred)
+
+
+def _blocks(side: _Side, width: int) -> Iterator[tuple[slice, slice]]:
+    """Groups, at least one, and their rows: so many that at most CELLS kernel values with ``width`` rows are held."""
+    ends = np.cumsum(side.sizes)
+    group = row = 0
+    while group < len(ends):
+        last = max(group + 1, int(np.searchsorted(ends, row + CELLS // width, side="right")))
+        yield slice(group, last), slice(row, int(ends[last - 1]))
+        group, row = last, int(ends[last - 1])
+
+
+def _over_groups(block: Float, a: _Side, b: _Side, groups: slice) -> Float:
+    """Kernel values of the rows of ``groups`` with all rows of ``b``, summed over groups on both sides."""
+    if not b.single:
+        block = np.add.reduceat(block, np.cumsum(b.sizes) - b.sizes, axis=1)
+    if not a.single:
+        sizes = a.sizes[groups]
+        block = np.add.reduceat(block, np.cumsum(sizes) - sizes, axis=0)
+    return block
 
 
 def _kernel(a: Features, b: Float) -> Float:

@@ -87,7 +87,7 @@ class _Fidelity:
 
     def __call__(self, evidence: FeatureEvidence, rng: np.random.Generator) -> Estimate:
         found = generation.measure_fidelity(
-            evidence.held_out, evidence.synthetic, _seed(rng), REPLICATES, only=(self.name,)
+            evidence.held_out, evidence.synthetic, _seed(rng), REPLICATES, (self.name,), evidence.held_out_groups
         )
         return found[self.name]
 
@@ -100,7 +100,7 @@ class FID(_Fidelity):
 
 
 class KID(_Fidelity):
-    """Unbiased kernel distance to held-out reals."""
+    """Unbiased kernel distance to held-out reals, pairs of one group left out."""
 
     name = "kid"
     direction = "lower"

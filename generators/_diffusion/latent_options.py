@@ -31,7 +31,7 @@ class LatentOptions(DiffusionOptions):
     """
 
     steps: PositiveInt = 1000
-    guidance: float = Field(1.5, ge=0.0)
+    guidance: float = Field(1.0, ge=0.0)
     ae_steps: PositiveInt = 400
     ae_batch: PositiveInt = 64
     ae_lr: PositiveFloat = 2e-3

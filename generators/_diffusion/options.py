@@ -68,7 +68,7 @@ class DiffusionOptions(AbilityOptions):
     unet_revision: str | None = None
     unet_download: bool = False
     class_dropout: Share = 0.1
-    guidance: float = Field(2.0, ge=0.0)
+    guidance: float = Field(1.75, ge=0.0)
     guidance_interval: tuple[float, float] | None = None
     sampler: Literal["dpm++", "ddim", "heun"] = "dpm++"
     sampling_steps: PositiveInt = 10

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.record import Record
 from leaderboard import exchange, latex, markdown, sheet
 from leaderboard.board import Board, Cell, build
 from leaderboard.load import load
 from leaderboard.pages import track_page
 from leaderboard.site import build_site
-from leaderboard.words import cell_text, role
+from leaderboard.words import cautions, cell_text, role
 from tests.leaderboard.runs import make_run
 
 HOSTILE = '<script>alert("x")</script>'
@@ -218,6 +219,23 @@ def test_the_header_says_what_can_be_seen(board: Board, site: Path) -> None:
     assert [r.name for r in track.references] == ["colour floor", "real against real, n = 100"]
     assert "A claim needs at least 10 paired seeds" in page
     assert "300 test images of 150 groups, 60 of class melanoma" in (site / "leaderboard.md").read_text()
+
+
+def test_a_distance_measured_another_way_is_told_and_no_floor_mixes_both(tmp_path: Path) -> None:
+    make_run(tmp_path / "new", "ddpm", created="2026-03-01T00:00:00Z")
+    old = Record.read(make_run(tmp_path / "old", "ldm"))
+    (before,) = build(load([tmp_path])).tracks
+    assert not any("another way" in caution for caution in cautions(before))
+    for fidelity in old.fidelity:
+        for part in (fidelity.metrics, fidelity.floor):
+            part["kid"].method, part["kid"].value = "all pairs", 7.0
+    old.write(tmp_path / "old" / "record.json")
+    (track,) = build(load([tmp_path])).tracks
+    (told,) = [caution for caution in cautions(track) if "another way" in caution]
+    assert told.startswith("KID of 1 row from older runs was measured another way (all pairs)")
+    (real,) = [r for r in track.references if r.name.startswith("real against real")]
+    (floor,) = [r for r in before.references if r.name.startswith("real against real")]
+    assert real.cells["kid"].value == floor.cells["kid"].value
 
 
 def test_controls_beaten_are_counted_after_correction(tmp_path: Path) -> None:

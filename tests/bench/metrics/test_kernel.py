@@ -58,6 +58,71 @@ def test_standard_error_equals_the_spread_of_repeated_draws(n, m, shift):
         assert values.min() < 0
 
 
+def clustered(rng: np.random.Generator, groups: int, width: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of ``groups`` lesions, one to four of each, that differ less than lesions do; and whose they are."""
+    sizes = 1 + rng.binomial(3, 0.4, groups)
+    of = np.repeat(np.arange(groups), sizes)
+    return rng.normal(size=(groups, width))[of] + 0.5 * rng.normal(size=(len(of), width)), of
+
+
+def test_pairs_of_a_group_are_left_out():
+    rng = np.random.default_rng(0)
+    (x, of_x), (y, of_y) = clustered(rng, 6), clustered(rng, 5)
+    k = [(a @ b.T / 6 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
+    apart = [of[:, None] != of[None] for of in (of_x, of_y)]
+    expected = k[0][apart[0]].mean() + k[1][apart[1]].mean() - 2 * k[2].mean()
+    assert float(kernel_distance(x, y, of_x, of_y)) == pytest.approx(expected, rel=1e-12)
+    within = k[0][~np.eye(len(x), dtype=bool)].mean()
+    one_side = within + k[1][apart[1]].mean() - 2 * k[2].mean()
+    assert float(kernel_distance(x, y, None, of_y)) == pytest.approx(one_side, rel=1e-12)
+    assert abs(one_side - expected) > 0.1 * abs(expected)
+
+
+def test_groups_of_one_are_no_groups():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 8)), rng.normal(size=(40, 8)) + 0.3
+    plain, named = kernel_distance(x, y), kernel_distance(x, y, rng.permutation(60), rng.permutation(40).astype(str))
+    assert (float(plain), plain.se) == (float(named), named.se)
+
+
+def test_order_and_names_of_groups_change_no_bit():
+    rng = np.random.default_rng(0)
+    (x, of_x), (y, of_y) = clustered(rng, 30), clustered(rng, 20)
+    names = np.array([f"lesion {i}" for i in rng.permutation(30)])
+    moved, other = rng.permutation(len(x)), rng.permutation(len(y))
+    found = kernel_distance(x, y, of_x, of_y)
+    again = kernel_distance(x[moved], y[other], names[of_x[moved]], of_y[other])
+    assert (float(found), found.se) == (float(again), again.se)
+
+
+def test_blocks_hold_whole_groups(monkeypatch):
+    rng = np.random.default_rng(0)
+    (x, of_x), (y, of_y) = clustered(rng, 80), clustered(rng, 50)
+    whole = kernel_distance(x, y, of_x, of_y)
+    monkeypatch.setattr("bench.metrics.kernel.CELLS", 300)
+    blocked = kernel_distance(x, y, of_x, of_y)
+    assert (float(blocked), blocked.se) == pytest.approx((float(whole), whole.se), rel=1e-10)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_groups_make_it_unbiased_and_its_error_right(shift):
+    """Lesions of one to four photographs against independent images of equal distribution, or of another mean."""
+    rng = np.random.default_rng(3)
+    found, naive = [], []
+    for _ in range(400):
+        y, of_y = clustered(rng, 40)
+        x = np.sqrt(1.25) * rng.normal(size=(100, 6)) + shift
+        found.append(kernel_distance(x, y, None, of_y))
+        naive.append(kernel_distance(x, y))
+    values = np.array([float(f) for f in found])
+    # Where nothing differs the linear part is all noise, and cannot fall below 0: a little too wide, as without groups.
+    assert 0.9 < np.sqrt(np.mean([f.se**2 for f in found])) / values.std(ddof=1) < 1.25
+    if shift == 0:
+        spread = values.std() / 20
+        assert abs(values.mean()) < 4 * spread
+        assert np.mean([float(f) for f in naive]) > 8 * spread, "pairs of one lesion are alike"
+
+
 def test_quadratic_forms_equal_explicit_subsets():
     rng = np.random.default_rng(0)
     synthetic, real = rng.normal(size=(40, 6)), rng.normal(size=(50, 6)) + 0.2
@@ -77,6 +142,10 @@ def test_undefined_and_bad_input():
         kernel_distance(x, x[:1])
     with pytest.raises(UndefinedMetric, match="synthetic has n = 5 and at least 1000"):
         kernel_distance_subsets(x, x)
+    with pytest.raises(UndefinedMetric, match="all 5 rows of y are of one group"):
+        kernel_distance(x, x, None, ["a"] * 5)
+    with pytest.raises(DataError, match=r"x: 5 rows have group labels of shape \(4,\)"):
+        kernel_distance(x, x, np.arange(4))
     with pytest.raises(DataError, match="NaN"):
         kernel_distance(x, np.full((4, 3), np.inf))
 

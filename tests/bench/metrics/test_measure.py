@@ -228,6 +228,23 @@ class TestFeatures:
         assert vars(first["fid"]) == vars(second["fid"])
         assert first["fid"].value != other["fid"].value
 
+    def test_kid_takes_all_images_and_leaves_out_pairs_of_one_lesion(self, manifold):
+        given = evidence(manifold, manifold["oracle"][:300])
+        found, groups = metrics.measure_features(given, 0, 50), given.held_out_groups
+        expected = metrics.kernel_distance(given.held_out, given.synthetic, groups)
+        assert (found["kid"].value, found["kid"].extra["se"]) == (float(expected), expected.se)
+        assert found["kid"].n == len(given.held_out) > found["fid"].n == 300
+        assert found["kid"].extra["n_synthetic"] == 300
+        assert found["kid"].extra["groups"] == len(given.held_out) / 2
+        assert found["kid"].value != float(metrics.kernel_distance(given.held_out, given.synthetic))
+        real, drawn = given.held_out_labels == 1, given.synthetic_labels == 1
+        of_class = metrics.kernel_distance(given.held_out[real], given.synthetic[drawn], groups[real])
+        assert found["kid[melanoma]"].value == float(of_class)
+        floor = metrics.real_floor(given.train, given.held_out, 0, 300, 50, given.train_groups, groups)
+        both = metrics.kernel_distance(given.held_out, given.train, groups, given.train_groups)
+        assert (floor["kid"].value, floor["kid"].extra["se"]) == (float(both), both.se)
+        assert list(floor) == list(metrics.real_floor(given.train, given.held_out, 0, 300, 50))
+
     def test_encoders_get_their_own_numbers(self, manifold):
         turned = np.stack([manifold["oracle"] * s for s in np.linspace(1, 1.7, 8)]).astype(np.float32)
         null = np.stack([manifold["held_out"] * s for s in np.linspace(1, 1.7, 8)]).astype(np.float32)
