@@ -38,7 +38,8 @@ class PGGANOptions(LatentOptions):
     channels       width at the full resolution; it doubles with every halving,
     most_channels  up to this
     critic_steps   updates of the critic for one of the generator
-    balanced       equal class prior in batches, whatever the class frequencies
+    balanced       equal class prior in batches, whatever the class frequencies. Off: the critic then looks at the
+                   variety of the large class as often as images of it are drawn
     """
 
     latent: PositiveInt = 128
@@ -57,7 +58,7 @@ class PGGANOptions(LatentOptions):
     channels: PositiveInt = 16
     most_channels: PositiveInt = 128
     critic_steps: PositiveInt = 1
-    balanced: bool = True
+    balanced: bool = False
 
     def growth(self, side: int) -> Growth:
         """The course of training up to ``side`` pixels."""
@@ -76,7 +77,7 @@ class PGGAN(LatentGenerator):
     precision of the run, as second derivatives are taken.
     """
 
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     Config = PGGANOptions
     config: PGGANOptions
     trains_together: ClassVar[bool] = True
