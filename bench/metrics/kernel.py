@@ -100,12 +100,10 @@ def _degenerate(sums: _Sums, n: int, per_row: int) -> float:
 
 
 def _sums(a: _Side, b: _Side, same: bool = False) -> _Sums:
-    """Sums over a_gh in blocks of groups; ``same`` leaves the diagonal out.
-
-    Where groups have several rows, a_gh is centred by their sizes and scaled to a mean over pairs of groups.
-    """
+    """Sums over a_gh in blocks of groups; ``same`` leaves the diagonal out."""
     rows, columns, squares, weighted = np.empty(len(a.sizes)), np.zeros(len(b.sizes)), 0.0, 0.0
     right = np.asarray(b.rows, dtype=np.float64)
+    single = a.single and b.single
     for groups, part in _blocks(a, len(right)):
         block = _over_groups(_kernel(a.rows[part], right), a, b, groups)
         if same:
@@ -113,20 +111,29 @@ def _sums(a: _Side, b: _Side, same: bool = False) -> _Sums:
         rows[groups] = block.sum(axis=1)
         columns += block.sum(axis=0)
         squares += float(np.einsum("ij,ij->", block, block))
-        if not (a.single and b.single):
+        if not single:
             weighted += float(a.sizes[groups] @ block @ b.sizes)
-    left, across = a.sizes.astype(np.float64), b.sizes.astype(np.float64)
-    own = left if same else np.zeros(len(left))
-    beside = across.sum() - own  # rows that each group on the left is paired with
-    pairs = float(left @ beside)
-    mean = float(rows.sum()) / pairs
-    if a.single and b.single:
-        return _Sums(mean, rows, columns, squares)
-    scale = len(left) * (len(across) - same) / pairs
-    of_columns = across * (left.sum() - (across if same else 0.0))
-    sizes_squared = float(np.sum(left**2) * np.sum(across**2) - np.sum(own**2 * left**2))
-    centred = squares - 2 * mean * weighted + mean**2 * sizes_squared
-    return _Sums(mean, scale * (rows - mean * left * beside), scale * (columns - mean * of_columns), scale**2 * centred)
+    sizes, others = a.sizes.astype(np.float64), b.sizes.astype(np.float64)
+    pairs = float(sizes.sum() * others.sum() - (sizes @ sizes if same else 0.0))
+    sums = _Sums(float(rows.sum()) / pairs, rows, columns, squares)
+    return sums if single else _centred(sums, weighted, sizes, others, same)
+
+
+def _centred(sums: _Sums, weighted: float, sizes: Float, others: Float, same: bool) -> _Sums:
+    """The sums of a_gh - mean n_g m_h, on the scale of a mean over pairs of groups.
+
+    ``weighted``: Σ a_gh n_g m_h. sizes [G] = n, others [H] = m.
+    """
+    own, across = (sizes, others) if same else (np.zeros_like(sizes), np.zeros_like(others))
+    of_rows, of_columns = sizes * (others.sum() - own), others * (sizes.sum() - across)
+    products = np.sum(sizes**2) * np.sum(others**2) - np.sum(own**4)
+    scale = len(sizes) * (len(others) - same) / of_rows.sum()
+    return _Sums(
+        sums.mean,
+        scale * (sums.rows - sums.mean * of_rows),
+        scale * (sums.columns - sums.mean * of_columns),
+        float(scale**2 * (sums.squares - 2 * sums.mean * weighted + sums.mean**2 * products)),
+    )
 
 
 def _blocks(side: _Side, width: int) -> Iterator[tuple[slice, slice]]:
