@@ -19,13 +19,17 @@ ORDER = {"ranked": 0, "gated": 1, "unranked": 2, "incomplete": 3, "failed": 4, "
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of the table. ``better``: which direction is good; ``source``: of the classifier or of its images."""
+    """A metric of the table. ``better``: which direction is good; ``source``: of the classifier or of its images.
+
+    ``distance``: one that another method gives another value of; the method of a share names only its interval.
+    """
 
     key: str
     label: str
     title: str
     source: Literal["arm", "fidelity"]
     better: Literal["higher", "lower"] = "higher"
+    distance: bool = False
 
 
 AT_YOUDEN = "at the threshold that Youden's index chose on val_thresh"
@@ -34,8 +38,8 @@ FREE = "of images that the generator draws freely, not of those that this arm wa
 COLUMNS: tuple[Column, ...] = (
     Column("sensitivity@youden", "Sens.", f"sensitivity {AT_YOUDEN}", "arm"),
     Column("specificity@youden", "Spec.", f"specificity {AT_YOUDEN}", "arm"),
-    Column("kid", "KID", "kernel distance to held-out real images, unbiased", "fidelity", "lower"),
-    Column("fid", "FID", "Fréchet distance to held-out real images", "fidelity", "lower"),
+    Column("kid", "KID", "kernel distance to held-out real images, unbiased", "fidelity", "lower", True),
+    Column("fid", "FID", "Fréchet distance to held-out real images", "fidelity", "lower", True),
     Column("precision", "Prec.", "improved precision: synthetic images within the real manifold", "fidelity"),
     Column("recall", "Recall", "improved recall: real images within the synthetic manifold", "fidelity"),
     Column("copy_rate", "Copies", COPIES, "fidelity", "lower"),
@@ -126,7 +130,7 @@ class TrackBoard:
     def other_methods(self, column: Column) -> tuple[int, str]:
         """How many rows have ``column`` by another method than the newest row, and one such method; (0, "") if none."""
         newest = sorted(self.lines, key=lambda line: max((e.record.created for e in line.row.entries), default=""))
-        methods = [e[0].method for line in newest if (e := line.row.fidelity_estimates(column.key)) and e[0].method]
+        methods = [e[-1].method for line in newest if (e := line.row.fidelity_estimates(column.key)) and e[-1].method]
         other = [method for method in methods if method != methods[-1]]
         return len(other), other[-1] if other else ""
 
@@ -213,7 +217,8 @@ def _cell(row: Row, column: Column) -> Cell:
         return mean_cell(row.estimates(column.key))
     if row.kind == "baseline" or (row.arm is not None and not row.arm.n_synthetic):
         return Cell(None, reason="no synthetic images")
-    cell = mean_cell(row.fidelity_estimates(column.key))
+    estimates = row.fidelity_estimates(column.key)
+    cell = mean_cell(_as_the_newest(estimates) if column.distance else estimates)
     return replace(cell, how=f"{cell.how}; {FREE}") if row.steered and cell.value is not None else cell
 
 

@@ -6,7 +6,6 @@ from bench.format import NOTHING, number, words_over_seeds
 from leaderboard.board import COLUMNS, Cell, Line, TrackBoard, beaten
 
 CLAIM_SEEDS = 10
-DISTANCES = ("kid", "fid")  # the method of a share names its interval too, which depends on the count
 CONTROL_LEGEND = (
     "Controls take no rank. They mark the scale: ceiling (held-out real images in the place of synthetic ones), "
     "sentinel (copies of training images, or shuffled labels), floor (noise); or they are what an arm of the same run "
@@ -116,7 +115,7 @@ def cautions(track: TrackBoard) -> list[str]:
             f"{columns[0]} to {columns[-1]} of {', '.join(arms)}: of images that the generator draws freely, not of "
             "those made for these arms; copies among these, where measured: page of the run, Memorization by round."
         )
-    for column in [c for c in COLUMNS if c.key in DISTANCES]:
+    for column in [c for c in COLUMNS if c.distance]:
         rows, method = track.other_methods(column)
         if rows:
             said.append(

@@ -238,6 +238,21 @@ def test_a_distance_measured_another_way_is_told_and_no_floor_mixes_both(tmp_pat
     assert real.cells["kid"].value == floor.cells["kid"].value
 
 
+def test_seeds_of_two_methods_are_not_averaged(tmp_path: Path) -> None:
+    old = Record.read(make_run(tmp_path / "old", "ldm", seeds=(0, 1, 2)))
+    for fidelity in old.fidelity:
+        fidelity.metrics["kid"].method, fidelity.metrics["kid"].value = "all pairs", 7.0
+    old.write(tmp_path / "old" / "record.json")
+    make_run(tmp_path / "new", "ldm", seeds=(0, 1), created="2026-03-01T00:00:00Z")
+    (track,) = build(load([tmp_path])).tracks
+    (line,) = [line for line in track.lines if line.row.kind == "entrant"]
+    assert line.row.seeds == [0, 1, 2]
+    assert line.cells["kid"].value < 1
+    assert "mean of 2 seeds" in line.cells["kid"].how
+    assert "mean of 3 seeds" in line.cells["fid"].how
+    assert not any("another way" in caution for caution in cautions(track))
+
+
 def test_controls_beaten_are_counted_after_correction(tmp_path: Path) -> None:
     seeds = range(5)  # of two seeds nothing is sure, whatever the difference
     make_run(tmp_path / "a", "good", {"C0": (1.0, 0), "A1": (3.0, 500)}, seeds)
