@@ -156,8 +156,11 @@ def _join() -> Any:
     """Meet the other processes, by Accelerate's choice of backend: NCCL between GPUs, gloo between processors.
 
     The group is left when the program ends: an interpreter that ends with gloo's threads alive aborts now and then.
+    ``torch.distributed.nn`` keeps the group of the time of its import as default arguments, and so those threads alive;
+    the first step of an optimiser imports it, unless it is imported here, before there is a group.
     """
     import torch
+    import torch.distributed.nn
     from accelerate import PartialState
 
     on_cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true")

@@ -40,15 +40,22 @@ OTHERS: list[tuple[str, dict[str, Any], float]] = [
 LEAVE = r"""
 import atexit
 import sys
+from pathlib import Path
 import torch
 from bench.training import processes
 
 def tell():
-    sys.stdout.write(f"process {processes.rank()} still joined: {torch.distributed.is_initialized()}\n")
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").glob("*")]
+    threads = sum("gloo" in name for name in names)
+    joined = torch.distributed.is_initialized()
+    sys.stdout.write(f"process {processes.rank()} still joined: {joined}, threads of gloo: {threads}\n")
 
 atexit.register(tell)  # handlers run last in, first out: this one sees what the program left behind
 assert processes.told_by_first(processes.rank()) == 0
 assert torch.distributed.is_initialized()
+weight = torch.nn.Parameter(torch.ones(2))
+weight.sum().backward()
+torch.optim.AdamW([weight]).step()  # imports much of torch
 if "fail" in sys.argv:
     raise RuntimeError("as if training had failed")
 """
@@ -143,6 +150,7 @@ def test_processes_part_before_they_end(tmp_path: Path) -> None:
     """Else the threads of gloo are alive when the interpreter ends, and abort it in one launch of four."""
     (tmp_path / "leave.py").write_text(LEAVE)
     told = run(*TORCHRUN, str(tmp_path / "leave.py"))
-    assert sorted(told.split("\n")) == ["", "process 0 still joined: False", "process 1 still joined: False"]
+    left = "still joined: False, threads of gloo: 0"
+    assert sorted(told.split("\n")) == ["", f"process 0 {left}", f"process 1 {left}"]
     with pytest.raises(AssertionError, match="as if training had failed"):
         run(*TORCHRUN, str(tmp_path / "leave.py"), "fail")
